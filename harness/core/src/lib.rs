@@ -1,0 +1,30 @@
+//! The words of the house: bits, grids, specs, cards, rows, ids, errors' helpers.
+//!
+//! Takes nothing from outside and gives plain data types to every other room.
+//!
+//! *Invariant*: this crate does no I/O, reads no clock and no environment, and knows neither
+//! ONNX nor any runtime.
+
+pub mod account;
+pub mod bits;
+pub mod card;
+pub mod cost;
+pub mod grid;
+pub mod hash;
+pub mod names;
+pub mod packing;
+pub mod rng;
+pub mod row;
+pub mod source;
+pub mod spec;
+pub mod tensor;
+
+pub use account::Sizes;
+pub use bits::{Bits, Widths};
+pub use card::{Card, Family, Needs, Param, ParamValue, Params};
+pub use cost::{CostModel, LayerCost};
+pub use grid::{Granularity, Grid, Levels, QuantTensor};
+pub use row::Row;
+pub use source::{ImageSource, LabelledSource, SourceError};
+pub use spec::{Budget, FirstLast, ImageRule, SitesRule, Spec};
+pub use tensor::Tensor;
