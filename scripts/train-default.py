@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 
 MEAN, STD = 0.5, 0.25  # y = (x / 255 - MEAN) / STD, the same for the three channels
-WIDTHS = (8, 16, 32)
+WIDTHS = (16, 32, 64)
 
 
 class Block(nn.Module):

@@ -2,7 +2,16 @@
 
 /// Names of the classes; the index is the label.
 pub const CLASSES: [&str; 10] = [
-    "disc", "ring", "square", "frame", "triangle", "cross", "crescent", "dome", "bars", "hourglass",
+    "disc",
+    "ring",
+    "square",
+    "frame",
+    "triangle",
+    "cross",
+    "crescent",
+    "dome",
+    "bars",
+    "hourglass",
 ];
 
 /// Whether the point lies in the figure of the class.

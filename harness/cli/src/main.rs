@@ -1,2 +1,38 @@
-//! placeholder
-fn main() {}
+//! The binary `quantbench`: a table of contents.
+
+mod args;
+mod exit;
+mod out;
+mod signals;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+
+fn main() -> ExitCode {
+    signals::survive_full_files();
+    let Cli { configs, verb } = Cli::parse();
+    let configs = configs.as_deref();
+    let outcome = match verb {
+        Verb::List(args) => verbs::list::run(&args, configs),
+        Verb::Explain(args) => verbs::explain::run(&args),
+        Verb::Doctor => verbs::doctor::run(configs),
+        Verb::Plan(args) => verbs::plan::run(&args, configs),
+        Verb::Run(args) => verbs::run::run(&args, configs),
+        Verb::Status(args) => verbs::status::run(&args),
+        Verb::Report(args) => verbs::report::run(&args),
+        Verb::Quantize(args) => verbs::quantize::run(&args, configs),
+        Verb::Eval(args) => verbs::eval::run(&args, configs),
+        Verb::Worker => return verbs::worker::run(),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.exit.into()
+        }
+    }
+}

@@ -1,1 +1,2 @@
-//! placeholder
+//! runner
+pub mod config;

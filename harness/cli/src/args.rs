@@ -1,0 +1,238 @@
+//! The command line: verbs in the order of work.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use quantbench_core::{FirstLast, ImageRule, SitesRule, Widths};
+
+/// Benchmarks neural-network quantization methods against each other and reports accuracy, size
+/// and cost, simulated beside deployed.
+///
+///     quantbench run configs/quickstart.yaml
+///     quantbench report results/runs/quickstart
+#[derive(Debug, Parser)]
+#[command(name = "quantbench", version, verbatim_doc_comment, max_term_width = 100)]
+pub struct Cli {
+    /// Folder with models/, datasets/, hardware/ and surveys/ [default: the nearest configs/]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub configs: Option<PathBuf>,
+
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Name what there is, from code and configs
+    List(ListArgs),
+    /// Print a method's card: what it does, needs, parameters, paper, departures
+    Explain(ExplainArgs),
+    /// Check runtime, data and CPU, and say how to get what is missing
+    Doctor,
+    /// Show the expanded matrix of a survey, what is done, and the estimated time
+    Plan(PlanArgs),
+    /// Run a survey; run it again to go on where it stopped
+    Run(RunArgs),
+    /// Show how far a run folder is
+    Status(StatusArgs),
+    /// Make Markdown, CSV and HTML with figures from a run folder
+    Report(ReportArgs),
+    /// Quantize one model with one method into an ONNX file
+    Quantize(QuantizeArgs),
+    /// Evaluate one model on a data set
+    Eval(EvalArgs),
+    /// One cell, on behalf of `run`
+    #[command(hide = true)]
+    Worker,
+}
+
+/// What to list.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Kind {
+    /// Quantization methods.
+    Methods,
+    /// Models with a card.
+    Models,
+    /// Data sets with a manifest.
+    Datasets,
+    /// Target hardware.
+    Profiles,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// What to list
+    pub kind: Kind,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Name of the method, see `list methods`
+    pub method: String,
+}
+
+/// Which part of a survey.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Only cells whose label contains this text, for example resnet20 or w4a4
+    #[arg(long, value_name = "TEXT")]
+    pub only: Option<String>,
+    /// Evaluate the first N test images only (a partial run, marked as such)
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
+    /// Start no further cell after this time, for example 10m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub time_budget: Option<Duration>,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Survey file
+    pub survey: PathBuf,
+    /// Run folder [default: results/runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Survey file
+    pub survey: PathBuf,
+    /// Run folder [default: results/runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Cells at the same time
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = positive)]
+    pub jobs: usize,
+    /// Threads of each cell [default: the cores divided by the jobs]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    /// This part of the cells only, for job arrays: I/N with I from 0 to N-1
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<(usize, usize)>,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Run folder
+    pub dir: PathBuf,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Run folder
+    pub dir: PathBuf,
+    /// Where to write the report [default: DIR/report]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    /// Name from configs/models, or a path to an ONNX file
+    #[arg(long)]
+    pub model: String,
+    /// Data set for calibration images [default: the model card's]
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// Method, see `list methods`
+    #[arg(long)]
+    pub method: String,
+    /// Widths, for example w8a8, w4a32, w2ta8
+    #[arg(long, value_name = "WIDTHS")]
+    pub bits: Widths,
+    /// Placement of activation quantizers [default: deployable at w8a8, else academic]
+    #[arg(long, value_parser = parse_yaml::<SitesRule>, value_name = "RULE")]
+    pub sites: Option<SitesRule>,
+    /// Width of the image: fp32, 8bit or same
+    #[arg(long, value_parser = parse_yaml::<ImageRule>, value_name = "RULE", default_value = "8bit")]
+    pub image: ImageRule,
+    /// Width of the first and last layer: fp32, 8bit or same
+    #[arg(long, value_parser = parse_yaml::<FirstLast>, value_name = "RULE", default_value = "8bit")]
+    pub first_last: FirstLast,
+    /// A parameter of the method; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// Calibration images
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = positive)]
+    pub calibration_images: usize,
+    /// Which draw of calibration images
+    #[arg(long, default_value_t = 0, value_name = "D")]
+    pub draw: u64,
+    /// Seed of the method's own randomness
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub seed: u64,
+    /// Keep weights below 8 bits in 8-bit containers, for runtimes without 2- and 4-bit types
+    #[arg(long)]
+    pub portable: bool,
+    /// ONNX file to write
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// Name from configs/models, or a path to an ONNX file
+    #[arg(long)]
+    pub model: String,
+    /// Data set [default: the model card's]
+    #[arg(long)]
+    pub dataset: Option<String>,
+    /// Model card whose preprocessing applies, for a path [default: the file's own note]
+    #[arg(long, value_name = "MODEL")]
+    pub preprocess_of: Option<String>,
+    /// Evaluate the first N test images only
+    #[arg(long, value_name = "N")]
+    pub images: Option<usize>,
+    /// Let the runtime use its integer kernels (deployed) instead of simulating in float
+    #[arg(long)]
+    pub deployed: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|e| format!("{e}; expected for example 90s, 10m or 2h"))
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected a whole number of at least 1".to_string()),
+    }
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        Some((i, n)) if i < n => Ok((i, n)),
+        _ => Err("expected I/N with I from 0 to N-1, for example 0/4".to_string()),
+    }
+}
+
+/// Reads a rule in its YAML spelling, so that files and command line share one set of words.
+fn parse_yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_string())).map_err(|e| e.to_string())
+}

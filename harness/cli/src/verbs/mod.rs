@@ -1,0 +1,12 @@
+//! One verb, one file.
+
+pub mod doctor;
+pub mod eval;
+pub mod explain;
+pub mod list;
+pub mod plan;
+pub mod quantize;
+pub mod report;
+pub mod run;
+pub mod status;
+pub mod worker;

@@ -1,0 +1,222 @@
+//! Where the quantizers of a spec sit on a graph (design, section 5: *academic* and *deployable*).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quantbench_core::{Bits, FirstLast, SitesRule, Spec};
+use thiserror::Error;
+
+use crate::graph::Graph;
+use crate::layer::Layer;
+use crate::onnx::NodeProto;
+use crate::site::{Site, SiteKind, Sites, WeightSite};
+use crate::walk::{after_relu, copied_from, data_values, op, origins, passes_through};
+
+/// A graph on which no quantizer can be placed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SiteError {
+    /// Nothing to quantize.
+    #[error(
+        "{origin}: there is no conv, Gemm or MatMul with constant weights to quantize; fold \
+         constants first, or give a model that has such layers"
+    )]
+    NoLayers {
+        /// File or origin of the model.
+        origin: String,
+    },
+}
+
+/// Operators whose inputs and output the deployable rule quantizes.
+const JOINS: &[&str] = &["Add", "Concat"];
+const POOLS: &[&str] =
+    &["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMean"];
+
+/// The sites of a spec on a folded graph, in topological order.
+///
+/// *Academic*: the input of every conv and FC, both operands of a MatMul of two activations, and
+/// every residual sum once, after its Relu or Clip. *Deployable*: also the output of every layer,
+/// inputs and output of every Add, Concat and pool, and the logits (always 8 bits), so that a
+/// runtime finds each operator between two quantized values.
+///
+/// A layer that reads a rearranged copy (Reshape, Slice, MaxPool and so on) of a site needs no
+/// quantizer: the academic rule leaves it out; the deployable rule repeats the same grid there
+/// ([`Site::shares`]) and at each copy on the way, because runtimes match neighbours only.
+///
+/// Everything that is computed before the first layer counts as image; what only feeds the last
+/// FC counts as its input.
+pub fn sites(graph: &Graph, spec: &Spec) -> Result<Sites, SiteError> {
+    let layers = graph.layers();
+    if layers.is_empty() {
+        return Err(SiteError::NoLayers { origin: graph.origin().to_string() });
+    }
+    let place = Place::new(graph, spec, &layers);
+    Ok(Sites { activations: place.activations(), weights: weights(spec, &layers) })
+}
+
+fn weights(spec: &Spec, layers: &[Layer]) -> Vec<WeightSite> {
+    let site = |(layer, facts): (usize, &Layer)| {
+        let kept = (facts.is_first || facts.is_last) && spec.first_last != FirstLast::Same;
+        let bits = if kept { spec.first_last_weight_bits() } else { spec.bits.weights };
+        WeightSite { layer, bits, free: !kept, ternary: spec.bits.ternary && !kept }
+    };
+    layers.iter().enumerate().map(site).filter(|s| s.bits.is_quantized()).collect()
+}
+
+/// What deciding about a value needs to know of the graph.
+struct Place<'g> {
+    graph: &'g Graph,
+    spec: &'g Spec,
+    layers: &'g [Layer],
+    data: BTreeSet<&'g str>,
+    /// Values that depend on the output of a layer.
+    deep: BTreeSet<&'g str>,
+    last_input: Option<&'g str>,
+}
+
+impl<'g> Place<'g> {
+    fn new(graph: &'g Graph, spec: &'g Spec, layers: &'g [Layer]) -> Self {
+        let made: BTreeSet<&str> = layers.iter().map(|l| l.output.as_str()).collect();
+        let at: BTreeSet<usize> = layers.iter().map(|l| l.node).collect();
+        let mut deep = BTreeSet::new();
+        for (index, node) in graph.nodes().iter().enumerate() {
+            let layer = at.contains(&index) || node.output.iter().any(|o| made.contains(&**o));
+            if layer || node.input.iter().any(|i| deep.contains(i.as_str())) {
+                deep.extend(node.output.iter().map(String::as_str));
+            }
+        }
+        let last_input = layers.iter().find(|l| l.is_last).map(|l| l.input.as_str());
+        Self { graph, spec, layers, data: data_values(graph), deep, last_input }
+    }
+
+    fn activations(&self) -> Vec<Site> {
+        let deployable = self.spec.sites == SitesRule::Deployable;
+        let mut wanted = self.academic();
+        if deployable {
+            wanted.extend(self.deployable());
+        }
+        wanted.retain(|v| self.data.contains(v));
+        let mut found: Vec<Site> = Vec::new();
+        let mut index: BTreeMap<&str, usize> = BTreeMap::new();
+        for value in self.in_order(&wanted) {
+            let copies: Vec<&str> = origins(self.graph, value).collect();
+            let source = copies.iter().skip(1).position(|v| index.contains_key(v));
+            match source {
+                // Copies between the site and here, nearest to the site first.
+                Some(steps) if deployable => {
+                    let nearest = index[copies[steps + 1]];
+                    let root = found[nearest].shares.unwrap_or(nearest);
+                    for copy in copies[..=steps].iter().rev() {
+                        if !index.contains_key(copy) {
+                            let site = Site { value: (*copy).to_string(), shares: Some(root), ..found[root] };
+                            index.insert(copy, found.len());
+                            found.push(site);
+                        }
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    let kind = self.kind(value);
+                    let bits = self.bits(value, kind);
+                    if bits.is_quantized() {
+                        index.insert(value, found.len());
+                        found.push(Site { value: value.to_string(), kind, bits, shares: None });
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn academic(&self) -> BTreeSet<&'g str> {
+        let mut wanted: BTreeSet<&str> = self.layers.iter().map(|l| l.input.as_str()).collect();
+        for node in self.graph.nodes() {
+            match op(node) {
+                "MatMul" if self.joins_activations(node) => {
+                    wanted.extend(node.input.iter().map(String::as_str));
+                }
+                "Relu" | "Clip" if self.reads_a_sum(node) => {
+                    wanted.extend(node.output.first().map(String::as_str));
+                }
+                _ => {}
+            }
+        }
+        wanted
+    }
+
+    fn deployable(&self) -> BTreeSet<&'g str> {
+        let mut wanted = BTreeSet::new();
+        for layer in self.layers {
+            let kept = layer.is_last && !self.spec.first_last_weight_bits().is_quantized();
+            if !kept {
+                wanted.insert(after_relu(self.graph, &layer.output));
+            }
+        }
+        for node in self.graph.nodes() {
+            let joins = (JOINS.contains(&op(node)) || op(node) == "MatMul")
+                && self.joins_activations(node);
+            if joins || POOLS.contains(&op(node)) {
+                let operands = if joins { node.input.len() } else { 1 };
+                wanted.extend(node.input.iter().take(operands).map(String::as_str));
+                wanted.extend(node.output.first().map(|o| after_relu(self.graph, o)));
+            }
+        }
+        wanted
+    }
+
+    /// Whether every operand of a node is computed from the image.
+    fn joins_activations(&self, node: &NodeProto) -> bool {
+        node.input.iter().all(|i| self.data.contains(i.as_str()))
+    }
+
+    /// Whether a node reads the output of an Add of two activations.
+    fn reads_a_sum(&self, node: &NodeProto) -> bool {
+        let source = node.input.first().and_then(|i| self.graph.producer(i));
+        source.map(|i| &self.graph.nodes()[i]).is_some_and(|source| {
+            op(source) == "Add" && self.joins_activations(source)
+        })
+    }
+
+    /// The wanted values in the order in which they are computed.
+    fn in_order(&self, wanted: &BTreeSet<&'g str>) -> Vec<&'g str> {
+        let input = self.graph.input();
+        let made = self.graph.nodes().iter().flat_map(|n| n.output.iter().map(String::as_str));
+        std::iter::once(input).chain(made).filter(|v| wanted.contains(v)).collect()
+    }
+
+    fn kind(&self, value: &str) -> SiteKind {
+        if self.feeds_only_the_last(value) {
+            SiteKind::LastInput
+        } else if self.deep.contains(value) {
+            SiteKind::Hidden
+        } else {
+            SiteKind::Image
+        }
+    }
+
+    /// Whether a value is the last FC's input, or only copies of it are read and only there.
+    fn feeds_only_the_last(&self, value: &str) -> bool {
+        if self.last_input == Some(value) {
+            return true;
+        }
+        let readers = self.graph.consumers(value);
+        !readers.is_empty()
+            && readers.iter().all(|&reader| {
+                let node = &self.graph.nodes()[reader];
+                let copy = node.output.first().map_or("", String::as_str);
+                // A Shape of the value reads no values.
+                !self.data.contains(copy)
+                    || (passes_through(self.graph, node)
+                        && copied_from(self.graph, copy) == Some(value)
+                        && self.feeds_only_the_last(copy))
+            })
+    }
+
+    fn bits(&self, value: &str, kind: SiteKind) -> Bits {
+        let a = self.spec.bits.activations;
+        match kind {
+            SiteKind::Image => self.spec.image_bits(),
+            SiteKind::LastInput => self.spec.last_activation_bits(),
+            SiteKind::Hidden if value == self.graph.output() && a.is_quantized() => Bits::EIGHT,
+            SiteKind::Hidden => a,
+        }
+    }
+}

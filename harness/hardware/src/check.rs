@@ -1,0 +1,121 @@
+//! Whether a spec runs on a target, and the nearest one that does.
+
+use quantbench_core::{Bits, ImageRule, SitesRule, Spec, Widths};
+use thiserror::Error;
+
+use crate::profile::Profile;
+
+/// A spec that a target cannot run in integers.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{profile} cannot run {} in integers: {reason}{}", asked.bits, nearest_text(nearest.as_ref()))]
+pub struct Unfit {
+    /// Name of the profile.
+    pub profile: String,
+    /// What was asked.
+    pub asked: Spec,
+    /// What does not fit.
+    pub reason: String,
+    /// The nearest spec that fits, if there is one.
+    pub nearest: Option<Spec>,
+}
+
+fn nearest_text(nearest: Option<&Spec>) -> String {
+    nearest.map_or_else(String::new, |s| {
+        format!("; nearest that fits: {} with {} sites and image {}", s.bits, s.sites, s.image)
+    })
+}
+
+impl Profile {
+    /// Whether every layer of a network quantized to `spec` runs in integers here.
+    ///
+    /// # Errors
+    /// [`Unfit`] with the first reason and the nearest spec that fits: the same spec with each
+    /// width raised to the next one that the target has.
+    pub fn check(&self, spec: &Spec) -> Result<(), Unfit> {
+        match self.first_obstacle(spec) {
+            None => Ok(()),
+            Some(reason) => Err(Unfit {
+                profile: self.name.clone(),
+                asked: *spec,
+                reason,
+                nearest: self.nearest(spec),
+            }),
+        }
+    }
+
+    fn first_obstacle(&self, spec: &Spec) -> Option<String> {
+        let has = &self.executes;
+        let (w, a) = (spec.bits.weights, spec.bits.activations);
+        if spec.bits.ternary && !has.ternary {
+            return Some("it has no mapping for ternary weights".to_string());
+        }
+        if !spec.bits.ternary && !has.weight_bits.contains(&w.get()) {
+            return Some(format!("its weight widths are {:?}, not {w}", has.weight_bits));
+        }
+        if !has.activation_bits.contains(&a.get()) {
+            return Some(format!("its activation widths are {:?}, not {a}", has.activation_bits));
+        }
+        if has.sites == SitesRule::Deployable && spec.sites == SitesRule::Academic {
+            return Some("academic sites leave some layers without a quantized output".to_string());
+        }
+        if !spec.image_bits().is_quantized() {
+            return Some("the image is not quantized".to_string());
+        }
+        None
+    }
+
+    fn nearest(&self, spec: &Spec) -> Option<Spec> {
+        let has = &self.executes;
+        let up = |widths: &[u8], asked: Bits| {
+            widths
+                .iter()
+                .find(|&&b| b >= asked.get())
+                .or(widths.last())
+                .and_then(|&b| Bits::new(b).ok())
+        };
+        let ternary = spec.bits.ternary && has.ternary;
+        let weights =
+            if ternary { spec.bits.weights } else { up(&has.weight_bits, spec.bits.weights)? };
+        let activations = up(&has.activation_bits, spec.bits.activations)?;
+        Some(Spec {
+            bits: Widths { weights, ternary, activations },
+            sites: has.sites.max(spec.sites),
+            image: if spec.image == ImageRule::Fp32 { ImageRule::EightBit } else { spec.image },
+            first_last: spec.first_last,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(label: &str) -> Spec {
+        Spec::from_widths(label.parse().unwrap())
+    }
+
+    #[test]
+    fn eight_bits_run_everywhere_and_the_nearest_spec_always_fits() {
+        for profile in Profile::builtin().unwrap() {
+            assert_eq!(profile.check(&spec("w8a8")), Ok(()), "{}", profile.name);
+            for label in ["w4a4", "w3a3", "w2a2", "w4a32", "w2ta8", "w2ta32", "w1a1", "w6a6"] {
+                if let Err(unfit) = profile.check(&spec(label)) {
+                    let nearest = unfit.nearest.unwrap();
+                    assert_eq!(profile.check(&nearest), Ok(()), "{} {label}", profile.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_reason_names_the_widths_that_the_target_has() {
+        let profiles = Profile::builtin().unwrap();
+        let avx2 = profiles.iter().find(|p| p.name == "x86-avx2").unwrap();
+        let message = avx2.check(&spec("w4a4")).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "x86-avx2 cannot run w4a4 in integers: its weight widths are [8], not 4; \
+             nearest that fits: w8a8 with deployable sites and image 8bit"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Configuration as people type it: model cards, surveys and the catalogue of all names.
+
+pub mod catalog;
+pub mod error;
+pub mod model;
+pub mod survey;
+pub(crate) mod yaml;
+
+pub use catalog::Catalog;
+pub use error::ConfigError;
+pub use model::{ModelCard, ModelFile};
+pub use survey::{Survey};
