@@ -103,16 +103,15 @@ fn extract(
     let file = File::open(path).map_err(DataError::io("open", path))?;
     let packed = BufReader::with_capacity(1 << 18, file);
     let name = archive.file.as_str();
-    let reader: Box<dyn Read> = if name.ends_with(".xz") {
+    let reader: Box<dyn Read> = if name.strip_suffix(".xz").is_some() {
         Box::new(XzReader::new(packed, true))
     } else {
         Box::new(GzDecoder::new(packed))
     };
-    if name.ends_with(".tgz") || name.ends_with(".tar.gz") || name.ends_with(".tar.xz") {
-        return extract_tar(manifest, reader, path, target);
+    match archive.single().filter(|_| !archive.is_tar()) {
+        Some(inner) => write(reader, path, &target.join(inner)),
+        None => extract_tar(manifest, reader, path, target),
     }
-    let inner = name.trim_end_matches(".gz").trim_end_matches(".xz");
-    write(reader, path, &target.join(inner))
 }
 
 /// Unpacks the regular files that the manifest names; refuses the whole archive if any entry

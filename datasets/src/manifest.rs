@@ -57,6 +57,18 @@ pub struct Archive {
     pub md5: Option<String>,
 }
 
+impl Archive {
+    /// Whether it holds a folder, in contrast to a single packed file.
+    pub(crate) fn is_tar(&self) -> bool {
+        [".tar.gz", ".tgz", ".tar.xz"].iter().any(|ending| self.file.ends_with(ending))
+    }
+
+    /// What the single packed file unpacks to.
+    pub(crate) fn single(&self) -> Option<&str> {
+        self.file.strip_suffix(".gz").or_else(|| self.file.strip_suffix(".xz"))
+    }
+}
+
 /// A data set: its files, its classes, its origin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,10 +148,10 @@ impl DatasetManifest {
             let found = &self.name;
             return Err(("name", format!("{found:?} is not kebab-case; expected a-z, 0-9 and -")));
         }
-        if !(2..=65_536).contains(&self.classes) {
+        if !(2..=256).contains(&self.classes) {
             return Err((
                 "classes",
-                format!("{} is out of range; expected 2 to 65536", self.classes),
+                format!("{} is out of range; expected 2 to 256, labels are bytes", self.classes),
             ));
         }
         if self.dims.iter().any(|d| !(1..=4096).contains(d)) {
@@ -151,12 +163,37 @@ impl DatasetManifest {
             relative(file).map_err(|message| ("files", message))?;
         }
         for archive in &self.archives {
-            check_archive(archive).map_err(|message| ("archives", message))?;
+            self.check_archive(archive).map_err(|message| ("archives", message))?;
         }
         for hash in self.hashes.iter().flat_map(|h| [&h.train, &h.test]) {
             digits(hash, 64).map_err(|message| ("hashes", message))?;
         }
         Ok(())
+    }
+
+    /// Whether an archive's path, ending and checksum can be.
+    fn check_archive(&self, archive: &Archive) -> Result<(), String> {
+        let file = &archive.file;
+        relative(file)?;
+        match (archive.is_tar(), archive.single()) {
+            (true, _) => {}
+            (false, None) => {
+                return Err(format!(
+                    "{file} has no known ending; expected .tar.gz, .tgz, .tar.xz, .gz or .xz"
+                ));
+            }
+            (false, Some(inner)) => {
+                let mut files = self.files.train.iter().chain(&self.files.test);
+                if !files.any(|f| f == inner) {
+                    return Err(format!("{file} unpacks to {inner}, which files do not name"));
+                }
+            }
+        }
+        match (&archive.sha256, &archive.md5) {
+            (Some(sum), None) => digits(sum, 64),
+            (None, Some(sum)) => digits(sum, 32),
+            _ => Err(format!("{file} needs exactly one of sha256 and md5")),
+        }
     }
 
     /// Whether files, dims and classes fit the loader.
@@ -193,24 +230,6 @@ fn relative(file: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("{file:?} is not a plain relative path; expected a path below a data folder"))
-}
-
-fn check_archive(archive: &Archive) -> Result<(), String> {
-    relative(&archive.file)?;
-    if !archive.file.ends_with(".tgz")
-        && !archive.file.ends_with(".gz")
-        && !archive.file.ends_with(".xz")
-    {
-        let file = &archive.file;
-        return Err(format!(
-            "{file} has no known ending; expected .tar.gz, .tgz, .tar.xz, .gz or .xz"
-        ));
-    }
-    match (&archive.sha256, &archive.md5) {
-        (Some(sum), None) => digits(sum, 64),
-        (None, Some(sum)) => digits(sum, 32),
-        _ => Err(format!("{} needs exactly one of sha256 and md5", archive.file)),
-    }
 }
 
 fn digits(sum: &str, count: usize) -> Result<(), String> {
@@ -260,6 +279,15 @@ mod tests {
     }
 
     #[test]
+    fn every_manifest_in_the_folder_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/datasets");
+        let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name());
+        let mut found: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+        found.sort();
+        assert_eq!(found, BUILTIN.map(|(file, _)| file.to_string()));
+    }
+
+    #[test]
     fn a_manifest_survives_writing_and_reading() {
         for manifest in DatasetManifest::builtin() {
             let text = serde_yaml::to_string(&manifest).unwrap();
@@ -292,6 +320,7 @@ mod tests {
             ("a.bin", "../a.bin", "line 6: files: \"../a.bin\" is not a plain relative path"),
             ("a.bin", "/a.bin", "line 6: files: \"/a.bin\" is not a plain relative path"),
             ("t.tar.gz", "t.zip", "line 9: archives: t.zip has no known ending"),
+            ("t.tar.gz", "t.gz", "line 9: archives: t.gz unpacks to t, which files do not name"),
             ("    md5: c32a", "    md5: C32A", "line 9: archives: \"C32A"),
             ("    md5: c32a", "    sha256: c32a", "line 9: archives: \"c32a"),
             (

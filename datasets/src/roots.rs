@@ -27,11 +27,10 @@ impl DataRoots {
                 std::env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).collect()
             })
             .unwrap_or_default();
-        let cache = var("QUANTBENCH_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-            let below = var("XDG_CACHE_HOME").map(PathBuf::from);
-            let below = below.or_else(|| var("HOME").map(|home| Path::new(&home).join(".cache")));
-            below.unwrap_or_else(std::env::temp_dir).join("quantbench")
-        });
+        let home = || var("HOME").map(|home| Path::new(&home).join(".cache"));
+        let shared = || var("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+        let ours = || shared().unwrap_or_else(std::env::temp_dir).join("quantbench");
+        let cache = var("QUANTBENCH_CACHE").map_or_else(ours, PathBuf::from);
         Self { dirs, cache }
     }
 

@@ -109,13 +109,13 @@ fn distractor(random: &mut Random, canvas: &mut Canvas) {
 
 /// The figure itself, in a colour at a drawn distance from the background's.
 fn figure(label: u8, base: Colour, random: &mut Random, canvas: &mut Canvas) {
-    let contrast = if random.one_in(6) { random.between(26, 44) } else { random.between(44, 110) };
+    let contrast = if random.one_in(4) { random.between(24, 40) } else { random.between(40, 110) };
     let colour = base.map(|b| {
         let step = random.between(contrast / 2, contrast * 3 / 2);
         let step = if random.one_in(2) { -step } else { step };
         if (0..=255).contains(&(b + step)) { b + step } else { b - step }
     });
-    let radius = random.between(30, 54);
+    let radius = random.between(26, 54);
     let room = (4 * SIDE - 2 * radius).max(0) / 2 + 6;
     let centre = (2 * SIDE + random.between(-room, room), 2 * SIDE + random.between(-room, room));
     let placed = Placed::new(label, centre, radius, random.between(0, 1023));
@@ -132,7 +132,7 @@ fn figure(label: u8, base: Colour, random: &mut Random, canvas: &mut Canvas) {
 
 /// Adds noise, part of it common to the three channels, and writes the record.
 fn finish(label: u8, random: &mut Random, canvas: &Canvas, record: &mut [u8]) {
-    let noise = random.between(6, 26);
+    let noise = random.between(8, 40);
     record[0] = label;
     for (at, pixel) in canvas.iter().enumerate() {
         let bytes = random.bits().to_le_bytes().map(i32::from);

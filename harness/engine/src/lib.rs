@@ -1,1 +1,27 @@
-//! placeholder
+//! Runs graphs on ONNX Runtime: predictions, logits, intermediate values.
+//!
+//! Takes bytes of an ONNX model and an [`ImageSource`](quantbench_core::ImageSource); gives
+//! predicted classes, accuracies, logits and, for calibration, the values inside a network.
+//! The runtime is a library that is found and loaded at run time, see [`Runtime`].
+//!
+//! *Invariant*: this room reads no clock (callers measure), knows no method and no data set, and
+//! its results do not depend on the number of threads.
+
+mod engine;
+mod error;
+mod evaluate;
+mod integer;
+mod library;
+mod locate;
+mod runtime;
+mod session;
+mod stream;
+#[cfg(test)]
+mod testing;
+
+pub use engine::Engine;
+pub use error::{EngineError, RuntimeError};
+pub use evaluate::{Evaluation, evaluate};
+pub use integer::count_integer_layers;
+pub use runtime::Runtime;
+pub use session::{Each, Optimisation, Options, Session};

@@ -41,6 +41,8 @@ pub struct Graph {
     pub(crate) shapes: BTreeMap<String, Shape>,
     /// Statistics of folded batch norms, by the value that the folded conv or FC now produces.
     pub(crate) norms: BTreeMap<String, NormStats>,
+    /// What loading and folding had to guard against.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Graph {
@@ -127,6 +129,11 @@ impl Graph {
     /// Statistics of the batch norm that was folded into the producer of `value`.
     pub fn norm_stats(&self, value: &str) -> Option<&NormStats> {
         self.norms.get(value)
+    }
+
+    /// What loading and folding had to guard against, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The initializer of that name.

@@ -6,16 +6,33 @@
 //! *Invariant*: this room runs nothing and knows no runtime; a node that no pass touches leaves
 //! as it came.
 
+pub mod account;
 pub mod artefact;
 pub mod error;
+pub mod export;
+mod fold;
 pub mod graph;
 pub mod layer;
+mod layers;
+mod load;
 pub mod onnx;
+pub mod ops;
+mod outputs;
+pub mod packed;
+mod shape;
 pub mod site;
+pub mod sites;
+#[doc(hidden)]
+pub mod testing;
 pub mod values;
+mod walk;
 
-pub use artefact::Artefact;
+pub use account::{allocation, bit_operations, mean_weight_bits, sizes};
+pub use artefact::{Artefact, ArtefactError};
 pub use error::GraphError;
+pub use export::{ExportError, ExportOptions, export};
 pub use graph::{Dim, Graph, NormStats, Shape};
 pub use layer::{Layer, LayerKind};
+pub use packed::{PackedError, decode, encode};
 pub use site::{Site, SiteKind, Sites, WeightSite};
+pub use sites::{SiteError, sites};

@@ -39,7 +39,7 @@ const POOLS: &[&str] =
 ///
 /// A layer that reads a rearranged copy (Reshape, Slice, MaxPool and so on) of a site needs no
 /// quantizer: the academic rule leaves it out; the deployable rule repeats the same grid there
-/// ([`Site::shares`]) and at each copy on the way, because runtimes match neighbours only.
+/// ([`Site::shares`]), because runtimes look for integer kernels among neighbours only.
 ///
 /// Everything that is computed before the first layer counts as image; what only feeds the last
 /// FC counts as its input.
@@ -97,30 +97,19 @@ impl<'g> Place<'g> {
         let mut found: Vec<Site> = Vec::new();
         let mut index: BTreeMap<&str, usize> = BTreeMap::new();
         for value in self.in_order(&wanted) {
-            let copies: Vec<&str> = origins(self.graph, value).collect();
-            let source = copies.iter().skip(1).position(|v| index.contains_key(v));
-            match source {
-                // Copies between the site and here, nearest to the site first.
-                Some(steps) if deployable => {
-                    let nearest = index[copies[steps + 1]];
-                    let root = found[nearest].shares.unwrap_or(nearest);
-                    for copy in copies[..=steps].iter().rev() {
-                        if !index.contains_key(copy) {
-                            let site = Site { value: (*copy).to_string(), shares: Some(root), ..found[root] };
-                            index.insert(copy, found.len());
-                            found.push(site);
-                        }
-                    }
-                }
-                Some(_) => {}
-                None => {
-                    let kind = self.kind(value);
-                    let bits = self.bits(value, kind);
-                    if bits.is_quantized() {
-                        index.insert(value, found.len());
-                        found.push(Site { value: value.to_string(), kind, bits, shares: None });
-                    }
-                }
+            let source = origins(self.graph, value).skip(1).find_map(|v| index.get(v).copied());
+            let site = if let Some(source) = source {
+                let root = found[source].shares.unwrap_or(source);
+                let (kind, bits) = (found[root].kind, found[root].bits);
+                Site { value: value.to_string(), kind, bits, shares: Some(root) }
+            } else {
+                let kind = self.kind(value);
+                let bits = self.bits(value, kind);
+                Site { value: value.to_string(), kind, bits, shares: None }
+            };
+            if site.bits.is_quantized() && (deployable || site.shares.is_none()) {
+                index.insert(value, found.len());
+                found.push(site);
             }
         }
         found
@@ -151,8 +140,8 @@ impl<'g> Place<'g> {
             }
         }
         for node in self.graph.nodes() {
-            let joins = (JOINS.contains(&op(node)) || op(node) == "MatMul")
-                && self.joins_activations(node);
+            let joins =
+                (JOINS.contains(&op(node)) || op(node) == "MatMul") && self.joins_activations(node);
             if joins || POOLS.contains(&op(node)) {
                 let operands = if joins { node.input.len() } else { 1 };
                 wanted.extend(node.input.iter().take(operands).map(String::as_str));
@@ -170,9 +159,9 @@ impl<'g> Place<'g> {
     /// Whether a node reads the output of an Add of two activations.
     fn reads_a_sum(&self, node: &NodeProto) -> bool {
         let source = node.input.first().and_then(|i| self.graph.producer(i));
-        source.map(|i| &self.graph.nodes()[i]).is_some_and(|source| {
-            op(source) == "Add" && self.joins_activations(source)
-        })
+        source
+            .map(|i| &self.graph.nodes()[i])
+            .is_some_and(|source| op(source) == "Add" && self.joins_activations(source))
     }
 
     /// The wanted values in the order in which they are computed.
@@ -183,12 +172,12 @@ impl<'g> Place<'g> {
     }
 
     fn kind(&self, value: &str) -> SiteKind {
-        if self.feeds_only_the_last(value) {
-            SiteKind::LastInput
-        } else if self.deep.contains(value) {
-            SiteKind::Hidden
-        } else {
+        if !self.deep.contains(value) {
             SiteKind::Image
+        } else if self.feeds_only_the_last(value) {
+            SiteKind::LastInput
+        } else {
+            SiteKind::Hidden
         }
     }
 

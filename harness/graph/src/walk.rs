@@ -59,11 +59,7 @@ fn pads_with_zeros(graph: &Graph, node: &NodeProto) -> bool {
 pub(crate) fn copied_from<'g>(graph: &'g Graph, value: &str) -> Option<&'g str> {
     let node = &graph.nodes()[graph.producer(value)?];
     let first = node.output.first().is_some_and(|o| o == value);
-    if first && passes_through(graph, node) {
-        node.input.first().map(String::as_str)
-    } else {
-        None
-    }
+    if first && passes_through(graph, node) { node.input.first().map(String::as_str) } else { None }
 }
 
 /// The value itself, then what it is a copy of, and so on back to where it was computed.

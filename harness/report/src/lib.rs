@@ -1,1 +1,114 @@
-//! placeholder
+//! Reports: statistics, tables and figures made from stored rows.
+//!
+//! Takes rows (`&[Row]`) and gives the files of a report in memory; the caller writes them.
+//! [`build`] groups the rows ([`group`]), summarizes each group ([`summary`]) with two named
+//! intervals ([`stats`]), lays the numbers out as tables ([`table`]) and hands all of it, as
+//! [`Findings`], to each entry of [`OUTPUTS`].
+//!
+//! *Invariant*: a report is made from stored rows alone.
+//! This crate reads no model, no data, no file and no clock, and knows no runtime, so that the same
+//! rows give the same bytes anywhere.
+
+pub mod figures;
+pub mod findings;
+pub mod format;
+pub mod group;
+pub mod provenance;
+pub mod select;
+pub mod stats;
+pub mod summary;
+pub mod table;
+
+mod csv;
+mod html;
+mod markdown;
+mod terminal;
+
+use quantbench_core::Row;
+
+pub use findings::Findings;
+pub use terminal::terminal_table;
+
+/// A file of a report: its name relative to the report's folder (with `/`), and its bytes.
+pub type File = (String, Vec<u8>);
+
+/// One output format: a name and what makes its files.
+pub struct Output {
+    /// Unique kebab-case name.
+    pub name: &'static str,
+    /// Makes its files from the findings.
+    pub files: fn(&Findings<'_>) -> Result<Vec<File>, ReportError>,
+}
+
+/// Every output format, in alphabetical order.
+pub const OUTPUTS: &[Output] = &[
+    Output { name: "csv", files: csv::files },
+    Output { name: "figures", files: figures::files },
+    Output { name: "html", files: html::files },
+    Output { name: "markdown", files: markdown::files },
+];
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// No row at all.
+    #[error(
+        "there are no rows to report; expected at least one finished cell: run a survey first with `quantbench run CONFIG`, then report its run folder"
+    )]
+    NoRows,
+    /// Rows, but none that this version reads.
+    #[error(
+        "none of the {rows} rows has schema {expected}, the one that this report reads; run their survey again with `quantbench run CONFIG`, or report with the version of quantbench that wrote them"
+    )]
+    OtherSchema {
+        /// Rows given.
+        rows: usize,
+        /// The schema that this version reads.
+        expected: u32,
+    },
+    /// The figure could not be drawn.
+    #[error("cannot draw the figure of {subject}: {reason}")]
+    Figure {
+        /// Model and data set.
+        subject: String,
+        /// What the drawing library said.
+        reason: String,
+    },
+    /// The page could not be rendered.
+    #[error("cannot render the HTML page from its template")]
+    Page(#[from] minijinja::Error),
+}
+
+/// A report in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    files: Vec<File>,
+    warnings: Vec<String>,
+}
+
+/// Makes every output from the rows.
+///
+/// The outcome depends on the rows alone and not on their order.
+///
+/// # Errors
+/// [`ReportError`]: no row, no row of this schema, or a drawing or rendering that failed.
+pub fn build(rows: &[Row]) -> Result<Report, ReportError> {
+    let findings = Findings::of(rows)?;
+    let mut files = Vec::new();
+    for output in OUTPUTS {
+        files.extend((output.files)(&findings)?);
+    }
+    Ok(Report { files, warnings: findings.warnings.clone() })
+}
+
+impl Report {
+    /// The files: `report.md`, `report.html`, `report.csv`, `rows.csv` and `figures/*.svg`.
+    pub fn files(&self) -> Vec<File> {
+        self.files.clone()
+    }
+
+    /// What the reader must know before trusting the numbers: rows left out, machines mixed.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}

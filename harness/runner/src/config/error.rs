@@ -62,6 +62,14 @@ pub enum ConfigError {
         /// File read second.
         second: PathBuf,
     },
+    /// An option that does not fit the survey.
+    #[error("{option}: {message}")]
+    Option {
+        /// The option as typed on the command line.
+        option: &'static str,
+        /// What does not fit and what would.
+        message: String,
+    },
     /// A data set's manifest.
     #[error(transparent)]
     Data(#[from] DataError),

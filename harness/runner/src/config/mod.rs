@@ -8,5 +8,5 @@ pub(crate) mod yaml;
 
 pub use catalog::Catalog;
 pub use error::ConfigError;
-pub use model::{ModelCard, ModelFile};
-pub use survey::{Survey};
+pub use model::{ModelCard, ModelError, ModelFile, Place};
+pub use survey::{At, Calibration, DeployedRule, MethodEntry, Survey};

@@ -6,7 +6,6 @@
 use std::fmt;
 
 use quantbench_core::names::suggestion;
-use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Value;
 

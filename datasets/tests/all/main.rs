@@ -1,0 +1,10 @@
+//! Data sets end to end: tiny generated files in temporary folders, and the real ones where
+//! `QUANTBENCH_DATA` names them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+mod bad_input;
+mod default_model;
+mod loading;
+mod real_data;
+mod shapes;
+mod tiny;

@@ -1,0 +1,31 @@
+//! `status`: how far a run folder is.
+
+use quantbench_core::row::Status;
+use quantbench_runner::Store;
+
+use crate::args::StatusArgs;
+use crate::exit::{Exit, OrExit, Outcome};
+use crate::out;
+
+/// Counts rows, and names the failed and the unreadable ones.
+pub fn run(args: &StatusArgs) -> Outcome {
+    let (rows, bad) = Store::open(&args.dir).and_then(|s| s.rows()).or_usage()?;
+    let failed: Vec<_> = rows.iter().filter(|r| r.status == Status::Failed).collect();
+    let mut text = format!(
+        "{}: {} rows done, {} failed, {} unreadable\n",
+        args.dir.display(),
+        rows.len() - failed.len(),
+        failed.len(),
+        bad.len()
+    );
+    for row in &failed {
+        let spec = row.cell.spec.map_or(String::new(), |s| format!(" {}", s.bits));
+        let reason = row.reason.as_deref().unwrap_or("no reason given");
+        text += &format!("failed: {} {}{spec}: {reason}\n", row.cell.model, row.cell.method);
+    }
+    for row in &bad {
+        text += &format!("unreadable: {}: {}\n", row.file.display(), row.reason);
+    }
+    out::line(&text)?;
+    Ok(if failed.is_empty() && bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
+}

@@ -1,0 +1,27 @@
+//! Folding: constants, pass-through nodes and batch norm into the layers before them.
+
+mod constants;
+mod gemm;
+mod norm;
+mod prune;
+
+use crate::error::GraphError;
+use crate::graph::Graph;
+
+impl Graph {
+    /// The same function with fewer nodes: constants become initializers, shape arithmetic is
+    /// resolved, Identity and Dropout vanish, scaled Gemm and MatMul become plain Gemm, and batch
+    /// norm is folded into the conv or FC before it (conventions, "BN folding").
+    ///
+    /// Names of values that survive do not change; a folded layer produces the value that its
+    /// batch norm produced, and [`Graph::norm_stats`] knows what that norm knew.
+    pub fn fold(&self) -> Result<Graph, GraphError> {
+        let mut graph = self.clone();
+        constants::fold(&mut graph)?;
+        gemm::fold(&mut graph)?;
+        norm::fold(&mut graph)?;
+        prune::fold(&mut graph);
+        crate::shape::infer(&mut graph)?;
+        Ok(graph)
+    }
+}

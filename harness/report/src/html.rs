@@ -1,0 +1,127 @@
+//! `report.html`: one page that works offline, with its style and figures inside.
+
+use minijinja::{Environment, context};
+use serde::Serialize;
+
+use crate::findings::Findings;
+use crate::table::{Column, Field, Section, Table, intervals};
+use crate::{File, ReportError};
+
+/// The page; minijinja escapes every value because the name ends in `.html`.
+const TEMPLATE: &str = include_str!("../templates/report.html");
+/// Its style.
+const STYLE: &str = include_str!("../templates/report.css");
+
+/// A table as the template reads it.
+#[derive(Serialize)]
+struct View<'a> {
+    title: &'a str,
+    columns: Vec<ColumnView<'a>>,
+    sections: Vec<SectionView<'a>>,
+    notes: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ColumnView<'a> {
+    head: &'a str,
+    unit: &'a str,
+    number: bool,
+}
+
+#[derive(Serialize)]
+struct SectionView<'a> {
+    heading: &'a str,
+    lines: Vec<LineView<'a>>,
+}
+
+#[derive(Serialize)]
+struct LineView<'a> {
+    reference: bool,
+    new_widths: bool,
+    fields: Vec<FieldView<'a>>,
+}
+
+#[derive(Serialize)]
+struct FieldView<'a> {
+    text: &'a str,
+    marks: &'a [usize],
+    number: bool,
+}
+
+/// Makes `report.html`.
+pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
+    let mut environment = Environment::new();
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.add_template("report.html", TEMPLATE)?;
+    let families: Vec<_> = findings
+        .tables
+        .families
+        .iter()
+        .map(|(family, accuracy, cost)| {
+            context! { name => family.title(), tables => [view(accuracy), view(cost)] }
+        })
+        .collect();
+    let figures: Vec<_> = findings
+        .figures
+        .iter()
+        .map(|f| context! { title => f.title, caption => f.caption, svg => inline(&f.svg) })
+        .collect();
+    let failures: Vec<_> = findings
+        .failures
+        .iter()
+        .map(|f| context! { cell => f.cell, dataset => f.dataset, reason => f.reason })
+        .collect();
+    let facts: Vec<_> = findings
+        .provenance
+        .facts()
+        .into_iter()
+        .map(|(name, values)| context! { name, values })
+        .collect();
+    let page = environment.get_template("report.html")?.render(context! {
+        style => STYLE,
+        surveys => findings.provenance.surveys.join(", "),
+        warnings => findings.warnings,
+        withheld => findings.withheld,
+        intervals => intervals(),
+        overall => view(&findings.tables.overall),
+        families,
+        figures,
+        failures,
+        facts,
+        commits => findings.provenance.commits,
+        commands => findings.provenance.commands,
+    })?;
+    Ok(vec![("report.html".to_string(), page.into_bytes())])
+}
+
+fn view(table: &Table) -> View<'_> {
+    let columns = table.columns.iter();
+    View {
+        title: &table.title,
+        columns: columns
+            .map(|c| ColumnView { head: c.head, unit: c.unit, number: c.number })
+            .collect(),
+        sections: table.sections.iter().map(|s| section(s, &table.columns)).collect(),
+        notes: &table.notes,
+    }
+}
+
+fn section<'a>(section: &'a Section, columns: &'a [Column]) -> SectionView<'a> {
+    let field = |(f, c): (&'a Field, &'a Column)| FieldView {
+        text: &f.text,
+        marks: &f.marks,
+        number: c.number,
+    };
+    let lines = section.lines.iter().map(|l| LineView {
+        reference: l.reference,
+        new_widths: l.new_widths,
+        fields: l.fields.iter().zip(columns).map(field).collect(),
+    });
+    SectionView { heading: &section.heading, lines: lines.collect() }
+}
+
+/// An SVG document as an element of the page: HTML knows the namespace.
+fn inline(svg: &str) -> String {
+    svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+}

@@ -1,0 +1,177 @@
+//! Which table has which columns and which groups.
+
+use quantbench_core::Family;
+
+use super::cells::{self, Make};
+use super::{Column, Line, Notes, Section, Table};
+use crate::format::{count, two};
+use crate::group::{Group, Groups};
+use crate::stats::{OVER_DRAWS, OVER_TEST_IMAGES};
+
+/// Every table of a report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tables {
+    /// All methods in few columns.
+    pub overall: Table,
+    /// For each family that occurs: accuracy, then size and cost.
+    pub families: Vec<(Family, Table, Table)>,
+}
+
+const METHOD: (Column, Make) = (Column::words("method"), cells::method);
+const WIDTHS: (Column, Make) = (Column::words("asked widths"), cells::widths);
+const DATA: (Column, Make) = (Column::words("data"), cells::data);
+const DRAWS: (Column, Make) = (Column::number("draws", "n"), cells::draws);
+const FP32: (Column, Make) = (Column::number("acc_fp32", "%"), cells::fp32);
+const SIMULATED: (Column, Make) =
+    (Column::number("acc_simulated", "%, mean ± over draws (t 95 %)"), cells::simulated);
+const OVER_IMAGES: (Column, Make) =
+    (Column::number("acc_simulated", "%, over test images (Wilson 95 %)"), cells::over_images);
+const DROP: (Column, Make) = (Column::number("drop", "points"), cells::drop_points);
+const DEPLOYED: (Column, Make) = (Column::number("acc_deployed", "%"), cells::deployed);
+const GAP: (Column, Make) = (Column::number("gap", "points, sim. − depl."), cells::gap);
+const PACKED: (Column, Make) = (Column::number("packed size", "KiB"), cells::packed);
+const MEAN_BITS: (Column, Make) = (Column::number("weight bits", "mean"), cells::mean_bits);
+const MIN_MAX_BITS: (Column, Make) =
+    (Column::number("weight bits", "min–max"), cells::min_max_bits);
+const COMPRESSION: (Column, Make) =
+    (Column::number("compression", "×, weights only"), cells::compression);
+const BIT_OPERATIONS: (Column, Make) =
+    (Column::number("bit operations", "G per image"), cells::bit_operations);
+
+/// All methods side by side, in the columns that a reader compares first.
+const OVERALL: &[(Column, Make)] = &[
+    METHOD,
+    WIDTHS,
+    (Column::words("sites"), cells::protocol),
+    DATA,
+    DRAWS,
+    SIMULATED,
+    OVER_IMAGES,
+    DROP,
+    DEPLOYED,
+    MEAN_BITS,
+    PACKED,
+];
+
+/// One family: what was asked and how accurate the outcome is.
+const ACCURACY: &[(Column, Make)] = &[
+    METHOD,
+    WIDTHS,
+    (Column::words("sites"), cells::sites),
+    (Column::words("image"), cells::image),
+    (Column::words("first/last"), cells::first_last),
+    DATA,
+    DRAWS,
+    FP32,
+    SIMULATED,
+    OVER_IMAGES,
+    DROP,
+    DEPLOYED,
+    GAP,
+    (Column::number("integer layers", "of all"), cells::integer_layers),
+];
+
+/// One family: what the outcome weighs and what the method costs.
+const COST: &[(Column, Make)] = &[
+    METHOD,
+    WIDTHS,
+    MEAN_BITS,
+    MIN_MAX_BITS,
+    (Column::number("theoretical size", "KiB"), cells::theoretical),
+    PACKED,
+    (Column::number("ONNX file", "KiB"), cells::file),
+    COMPRESSION,
+    BIT_OPERATIONS,
+    (Column::number("method wall time", "s"), cells::wall),
+    (Column::number("method CPU time", "s"), cells::cpu),
+    (Column::number("method peak memory", "MiB"), cells::peak),
+];
+
+/// What fits a terminal.
+const TERMINAL: &[(Column, Make)] = &[
+    METHOD,
+    (Column::words("widths"), |g, _| g.widths().into()),
+    DRAWS,
+    (Column::number("simulated", "%"), cells::simulated),
+    (Column::number("test images", "Wilson"), cells::over_images),
+    DROP,
+    (Column::number("deployed", "%"), cells::deployed),
+    MEAN_BITS,
+    (Column::number("packed", "KiB"), cells::packed),
+];
+
+/// Makes every table.
+pub fn tables(groups: &Groups<'_>) -> Tables {
+    let overall = table("All methods".to_string(), OVERALL, groups, &|_| true);
+    let families = groups
+        .families()
+        .into_iter()
+        .map(|family| {
+            let title = |what: &str| format!("{}: {what}", capital(family.title()));
+            let one = |g: &Group<'_>| g.family() == Some(family);
+            (
+                family,
+                table(title("accuracy"), ACCURACY, groups, &one),
+                table(title("size and cost"), COST, groups, &one),
+            )
+        })
+        .collect();
+    Tables { overall, families }
+}
+
+/// The narrow table of all methods for a terminal.
+pub fn terminal(groups: &Groups<'_>) -> Table {
+    table("All methods".to_string(), TERMINAL, groups, &|_| true)
+}
+
+fn table(
+    title: String,
+    columns: &[(Column, Make)],
+    groups: &Groups<'_>,
+    shown: &dyn Fn(&Group<'_>) -> bool,
+) -> Table {
+    let mut notes = Notes::default();
+    let mut sections = Vec::new();
+    for subject in 0..groups.subjects.len() {
+        let mut before = None;
+        let mut lines = Vec::new();
+        for group in groups.on(subject).filter(|g| shown(g)) {
+            lines.push(Line {
+                fields: columns.iter().map(|(_, make)| make(group, &mut notes)).collect(),
+                reference: group.is_fp32(),
+                new_widths: before.replace(group.widths()).is_some_and(|w| w != group.widths()),
+            });
+        }
+        if !lines.is_empty() {
+            sections.push(Section {
+                model: groups.subjects[subject].model.clone(),
+                heading: heading(groups, subject),
+                lines,
+            });
+        }
+    }
+    let columns = columns.iter().map(|(column, _)| *column).collect();
+    Table { title, columns, sections, notes: notes.into_texts() }
+}
+
+fn heading(groups: &Groups<'_>, subject: usize) -> String {
+    let name = groups.subject_name(subject);
+    match groups.fp32(subject) {
+        Some((pct, images)) => {
+            format!("{name}: {} test images, FP32 {} %", count(images), two(pct))
+        }
+        None => name,
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+/// The two intervals in words, to stand once above the tables.
+pub(crate) fn intervals() -> String {
+    format!(
+        "Two intervals are kept apart: {OVER_DRAWS}, written ±, is how far the mean moves with other calibration images or seeds; {OVER_TEST_IMAGES} is how far it would move with other test images. A dash stands where a value was not asked for or does not exist."
+    )
+}

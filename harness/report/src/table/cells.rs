@@ -1,0 +1,220 @@
+//! One function for each column: a group to a field.
+
+use super::{Field, Notes};
+use crate::format::{self, NONE, grouped, short, two};
+use crate::group::Group;
+use crate::summary::Summary;
+
+/// Makes one field of one group.
+pub(super) type Make = fn(&Group<'_>, &mut Notes) -> Field;
+
+/// A field from the numbers, a dash where they are missing.
+fn of(group: &Group<'_>, text: impl Fn(&Summary) -> Option<String>) -> Field {
+    group.published().and_then(text).unwrap_or_else(|| NONE.to_string()).into()
+}
+
+pub(super) fn method(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let mut field = Field::from(group.label.clone());
+    if group.asked.cell.test_images.is_some() {
+        field.marks.push(notes.mark(
+            "Partial run: only the first test images were evaluated; not fit for publication.",
+        ));
+    }
+    if group.published().is_some_and(|s| !s.gate_checked) && group.asked.cell.test_images.is_none()
+    {
+        field.marks.push(
+            notes.mark("The FP32 gate was not checked: the model's card states no accuracy."),
+        );
+    }
+    field
+}
+
+pub(super) fn widths(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let mut field = Field::from(group.widths());
+    if group.family() == Some(quantbench_core::Family::MixedPrecision) {
+        let kind = match group.asked.cell.params.get("budget") {
+            Some(kind) => format!("{kind} budget"),
+            None => "budget".to_string(),
+        };
+        field.marks.push(notes.mark(&format!(
+            "The widths asked for stand for a {kind}: what the model would cost at these widths throughout. The widths reached are in the weight bits."
+        )));
+    }
+    field
+}
+
+pub(super) fn sites(group: &Group<'_>, _: &mut Notes) -> Field {
+    group.spec().map_or_else(|| NONE.into(), |s| s.sites.to_string().into())
+}
+
+pub(super) fn image(group: &Group<'_>, _: &mut Notes) -> Field {
+    group.spec().map_or_else(|| NONE.into(), |s| s.image.to_string().into())
+}
+
+pub(super) fn first_last(group: &Group<'_>, _: &mut Notes) -> Field {
+    group.spec().map_or_else(|| NONE.into(), |s| s.first_last.to_string().into())
+}
+
+/// The protocol as one footnote: sites, image, first and last layer.
+pub(super) fn protocol(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let Some(spec) = group.spec() else { return NONE.into() };
+    let mark = notes.mark(&format!(
+        "Protocol: {} sites, image {}, first and last layer {}.",
+        spec.sites, spec.image, spec.first_last
+    ));
+    Field { text: spec.sites.to_string(), marks: vec![mark] }
+}
+
+pub(super) fn data(group: &Group<'_>, _: &mut Notes) -> Field {
+    if group.is_fp32() {
+        return NONE.into();
+    }
+    format::data(group.asked.cell.needs, group.asked.cell.calibration_images).into()
+}
+
+/// Rows with a result; failed ones are named beside them.
+pub(super) fn draws(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let (done, failed) = (group.done.len(), group.failed.len());
+    if group.is_fp32() && failed == 0 {
+        return NONE.into();
+    }
+    let mut field = Field::from(done.to_string());
+    if failed > 0 {
+        field.text = format!("{done} of {}", done + failed);
+        field.marks.push(
+            notes.mark("Some cells failed and enter no mean; see the failures for the reasons."),
+        );
+    }
+    field
+}
+
+pub(super) fn fp32(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(two(s.acc_fp32_pct)))
+}
+
+/// Mean and half width of the interval over draws, or a dash with the reason.
+pub(super) fn simulated(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let Some(s) = group.published() else { return state(group, notes) };
+    let mean = two(s.acc_simulated_pct.mean);
+    if group.is_fp32() {
+        return mean.into();
+    }
+    match (s.acc_simulated_pct.interval, s.no_spread) {
+        (Some(interval), _) => format!("{mean} ± {}", two(interval.half_width())).into(),
+        (None, Some(why)) => {
+            Field { text: format!("{mean} {NONE}"), marks: vec![notes.mark(why.footnote())] }
+        }
+        (None, None) => mean.into(),
+    }
+}
+
+/// What stands where the accuracy is missing.
+fn state(group: &Group<'_>, notes: &mut Notes) -> Field {
+    if group.withheld.is_some() {
+        let mark = notes.mark(
+            "FP32 gate failed: the FP32 model missed the accuracy of its card, so that no number derived from it is shown.",
+        );
+        return Field { text: "withheld".to_string(), marks: vec![mark] };
+    }
+    "failed".into()
+}
+
+pub(super) fn over_images(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| {
+        let i = s.over_test_images_pct;
+        Some(format!("{}–{}", two(i.low), two(i.high)))
+    })
+}
+
+pub(super) fn drop_points(group: &Group<'_>, _: &mut Notes) -> Field {
+    if group.is_fp32() {
+        return NONE.into();
+    }
+    of(group, |s| Some(two(s.drop_points)))
+}
+
+/// Mean deployed accuracy, or a dash with the reason.
+pub(super) fn deployed(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let mut field = of(group, |s| s.deployed.map(|d| two(d.acc_pct.mean)));
+    if let Some(s) = group.published() {
+        match (&s.deployed, &s.deployed_reason) {
+            (Some(d), _) if d.acc_pct.n < s.acc_simulated_pct.n => {
+                field.marks.push(notes.mark("Deployed accuracy of some of the draws only."));
+            }
+            (None, Some(why)) => {
+                field.marks.push(notes.mark(&format!("No deployed accuracy: {why}")));
+            }
+            _ => {}
+        }
+    }
+    field
+}
+
+pub(super) fn gap(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| s.deployed.map(|d| two(d.gap_points)))
+}
+
+pub(super) fn integer_layers(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| s.deployed.map(|d| format!("{}/{}", d.integer_layers, d.layers)))
+}
+
+pub(super) fn mean_bits(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(two(s.weights_mean_bits)))
+}
+
+pub(super) fn min_max_bits(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| match (s.weights_min_bits?, s.weights_max_bits?) {
+        (low, high) if low == high => Some(low.to_string()),
+        (low, high) => Some(format!("{low}–{high}")),
+    })
+}
+
+pub(super) fn theoretical(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(short(s.theoretical_bytes / 1024.0)))
+}
+
+pub(super) fn packed(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(short(s.packed_bytes / 1024.0)))
+}
+
+pub(super) fn file(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(short(s.file_bytes / 1024.0)))
+}
+
+pub(super) fn compression(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(two(s.compression_weights_only)))
+}
+
+pub(super) fn bit_operations(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| Some(short(s.bit_operations / 1e9)))
+}
+
+/// A field from the cost of the method, with a note if cells shared the machine.
+fn of_cost(
+    group: &Group<'_>,
+    notes: &mut Notes,
+    text: fn(&crate::summary::CostSummary) -> String,
+) -> Field {
+    let cost = group.published().and_then(|s| s.cost.as_ref()).filter(|_| !group.is_fp32());
+    let Some(cost) = cost else { return NONE.into() };
+    let mut field = Field::from(text(cost));
+    if cost.jobs > 1 {
+        field.marks.push(notes.mark(&format!(
+            "Up to {} cells ran at once: wall seconds are an upper bound.",
+            grouped(cost.jobs as i64)
+        )));
+    }
+    field
+}
+
+pub(super) fn wall(group: &Group<'_>, notes: &mut Notes) -> Field {
+    of_cost(group, notes, |c| short(c.wall_s))
+}
+
+pub(super) fn cpu(group: &Group<'_>, _: &mut Notes) -> Field {
+    of_cost(group, &mut Notes::default(), |c| short(c.cpu_s)).text.into()
+}
+
+pub(super) fn peak(group: &Group<'_>, _: &mut Notes) -> Field {
+    of_cost(group, &mut Notes::default(), |c| short(c.peak_mib)).text.into()
+}

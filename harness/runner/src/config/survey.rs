@@ -1,0 +1,337 @@
+//! A survey file as typed: what is compared with what, before names are resolved.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use quantbench_core::card::{ParamValue, Params};
+use quantbench_core::{FirstLast, ImageRule, SitesRule, Spec, Widths};
+use serde_yaml::Value;
+
+use crate::config::error::ConfigError;
+use crate::config::yaml::{Document, Node};
+
+/// A value and where it was typed, for errors that only show when names are resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Path of keys, for example `methods[2]`.
+    pub key: String,
+    /// Line, counted from one.
+    pub line: Option<usize>,
+}
+
+/// A method with its own parameters and specs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodEntry {
+    /// Name in the list of methods.
+    pub name: At<String>,
+    /// Parameters that differ from the defaults.
+    pub params: At<Params>,
+    /// Specs of this method alone; none means the survey's.
+    pub specs: Option<Vec<At<Spec>>>,
+}
+
+/// Which images calibrate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Images granted to a method that asks for some.
+    pub images: At<usize>,
+    /// Seeded choices of these images, one axis of the matrix.
+    pub draws: Vec<u64>,
+}
+
+/// When the accuracy through integer kernels is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeployedRule {
+    /// For artefacts that can run in integers: 8 bits with deployable sites.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+}
+
+/// A survey as typed, defaults filled in, names not yet resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// Kebab-case name, also that of the run folder.
+    pub name: String,
+    /// One sentence, for reports.
+    pub summary: Option<String>,
+    /// Name of the data set.
+    pub dataset: At<String>,
+    /// Names of the models.
+    pub models: Vec<At<String>>,
+    /// The methods.
+    pub methods: Vec<MethodEntry>,
+    /// Specs of every method without its own.
+    pub specs: Vec<At<Spec>>,
+    /// Calibration images.
+    pub calibration: Calibration,
+    /// Seeds of methods that use randomness.
+    pub seeds: Vec<u64>,
+    /// Targets that every spec is checked against.
+    pub profiles: Vec<At<String>>,
+    /// When a deployed accuracy is wanted.
+    pub deployed: DeployedRule,
+    /// Images per forward pass of the evaluation.
+    pub batch: usize,
+    /// File it came from.
+    pub origin: String,
+}
+
+const KEYS: [&str; 11] = [
+    "name",
+    "summary",
+    "dataset",
+    "models",
+    "methods",
+    "specs",
+    "calibration",
+    "seeds",
+    "profiles",
+    "deployed",
+    "evaluation",
+];
+
+impl Survey {
+    /// Reads a survey file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads a survey; `origin` is the file's name for messages.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let document = Document::parse(text, origin)?;
+        let fields = document.root().fields(&KEYS)?;
+        let methods: Vec<MethodEntry> =
+            fields.need("methods")?.filled_list()?.iter().map(method).collect::<Result<_, _>>()?;
+        let specs = match fields.get("specs") {
+            Some(node) => specs(node)?,
+            None if methods.iter().all(|m| m.specs.is_some()) => Vec::new(),
+            None => {
+                fields.need("specs")?;
+                Vec::new()
+            }
+        };
+        let evaluation = fields.get("evaluation").map(|n| n.fields(&["batch"])).transpose()?;
+        let batch = match evaluation.as_ref().and_then(|e| e.get("batch")) {
+            Some(node) => node.whole(1, 4096)? as usize,
+            None => 128,
+        };
+        let survey = Self {
+            name: fields.need("name")?.name()?,
+            summary: fields.get("summary").map(Node::text).transpose()?,
+            dataset: named(fields.need("dataset")?)?,
+            models: names(fields.need("models")?)?,
+            methods,
+            specs,
+            calibration: calibration(fields.get("calibration"), &document.root())?,
+            seeds: fields.get("seeds").map_or(Ok(vec![0]), numbers)?,
+            profiles: fields.get("profiles").map_or(Ok(Vec::new()), names)?,
+            deployed: fields.get("deployed").map_or(Ok(DeployedRule::Auto), |node| {
+                node.choice(&[("auto", DeployedRule::Auto), ("never", DeployedRule::Never)])
+            })?,
+            batch,
+            origin: origin.to_string(),
+        };
+        Ok(survey)
+    }
+
+    /// An error about something that was typed at `place`.
+    pub(crate) fn fail<T>(&self, place: &At<T>, problem: impl std::fmt::Display) -> ConfigError {
+        ConfigError::Key {
+            origin: self.origin.clone(),
+            line: place.line,
+            message: format!("{}: {problem}", place.key),
+        }
+    }
+}
+
+fn placed<T>(node: &Node<'_>, value: T) -> At<T> {
+    At { value, key: node.path(), line: node.line() }
+}
+
+fn named(node: &Node<'_>) -> Result<At<String>, ConfigError> {
+    Ok(placed(node, node.text()?))
+}
+
+/// A list of names without duplicates.
+fn names(node: &Node<'_>) -> Result<Vec<At<String>>, ConfigError> {
+    unique(node.filled_list()?, Node::text)
+}
+
+/// A list of whole numbers without duplicates.
+fn numbers(node: &Node<'_>) -> Result<Vec<u64>, ConfigError> {
+    let placed = unique(node.filled_list()?, |n| n.whole(0, u64::from(u32::MAX)))?;
+    Ok(placed.into_iter().map(|at| at.value).collect())
+}
+
+/// A list of specs without duplicates.
+fn specs(node: &Node<'_>) -> Result<Vec<At<Spec>>, ConfigError> {
+    unique(node.filled_list()?, spec)
+}
+
+fn unique<'a, T: PartialEq>(
+    nodes: Vec<Node<'a>>,
+    read: impl Fn(&Node<'a>) -> Result<T, ConfigError>,
+) -> Result<Vec<At<T>>, ConfigError> {
+    let mut out: Vec<At<T>> = Vec::with_capacity(nodes.len());
+    for node in &nodes {
+        let value = read(node)?;
+        if let Some(first) = out.iter().find(|at| at.value == value) {
+            return Err(node.fail(format_args!("is the same as {}; name it once", first.key)));
+        }
+        out.push(placed(node, value));
+    }
+    Ok(out)
+}
+
+/// A bare label such as `w4a4`, or a mapping with the rules beside the widths.
+pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
+    let spec = if node.is_text() {
+        Spec::from_widths(widths(node)?)
+    } else {
+        let fields = node.fields(&["bits", "sites", "image", "first_last"])?;
+        let mut spec = Spec::from_widths(widths(fields.need("bits")?)?);
+        if let Some(sites) = fields.get("sites") {
+            spec.sites = sites.choice(&[
+                ("academic", SitesRule::Academic),
+                ("deployable", SitesRule::Deployable),
+            ])?;
+        }
+        if let Some(image) = fields.get("image") {
+            spec.image = image.choice(&[
+                ("fp32", ImageRule::Fp32),
+                ("8bit", ImageRule::EightBit),
+                ("same", ImageRule::Same),
+            ])?;
+        }
+        if let Some(first_last) = fields.get("first_last") {
+            spec.first_last = first_last.choice(&[
+                ("fp32", FirstLast::Fp32),
+                ("8bit", FirstLast::EightBit),
+                ("same", FirstLast::Same),
+            ])?;
+        }
+        spec
+    };
+    if spec.bits.is_fp32() {
+        return Err(node.fail("w32a32 quantizes nothing; FP32 is a row of every survey, leave it out"));
+    }
+    Ok(spec)
+}
+
+fn widths(node: &Node<'_>) -> Result<Widths, ConfigError> {
+    let text = node.text().map_err(|_| {
+        node.fail("expected a pair of widths such as w8a8 or w2ta8, or a mapping with key bits")
+    })?;
+    text.parse().map_err(|error| node.fail(error))
+}
+
+fn method(node: &Node<'_>) -> Result<MethodEntry, ConfigError> {
+    if node.is_text() {
+        let name = named(node)?;
+        return Ok(MethodEntry { name, params: placed(node, Params::new()), specs: None });
+    }
+    let fields = node.fields(&["name", "params", "specs"])?;
+    let params = match fields.get("params") {
+        Some(given) => placed(given, params(given)?),
+        None => placed(node, Params::new()),
+    };
+    Ok(MethodEntry {
+        name: named(fields.need("name")?)?,
+        params,
+        specs: fields.get("specs").map(specs).transpose()?,
+    })
+}
+
+fn params(node: &Node<'_>) -> Result<Params, ConfigError> {
+    let mut out = BTreeMap::new();
+    for (key, value) in node.any_fields()?.entries {
+        let read = match value.value() {
+            Value::Bool(b) => ParamValue::Bool(*b),
+            Value::String(s) => ParamValue::Text(s.clone()),
+            Value::Number(n) => match (n.as_i64(), n.as_f64()) {
+                (Some(i), _) => ParamValue::Int(i),
+                (None, Some(x)) => ParamValue::Float(x),
+                (None, None) => return Err(value.fail("expected a number that fits 64 bits")),
+            },
+            _ => return Err(value.fail("expected true, false, a number or a name")),
+        };
+        out.insert(key, read);
+    }
+    Ok(out)
+}
+
+fn calibration(node: Option<&Node<'_>>, root: &Node<'_>) -> Result<Calibration, ConfigError> {
+    let standard = At { value: 1024, key: "calibration.images".to_string(), line: root.line() };
+    let Some(node) = node else { return Ok(Calibration { images: standard, draws: vec![0] }) };
+    let fields = node.fields(&["images", "draws"])?;
+    let images = match fields.get("images") {
+        Some(images) => placed(images, images.whole(1, u64::from(u32::MAX))? as usize),
+        None => standard,
+    };
+    Ok(Calibration { images, draws: fields.get("draws").map_or(Ok(vec![0]), numbers)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "name: tiny\ndataset: shapes10\nmodels: [resnet-shapes10]\nmethods:\n  - minmax\n  - {name: twn, params: {bn_reestimate: true}, specs: [w2ta8]}\nspecs:\n  - w8a8\n  - {bits: w4a4, image: same}\ncalibration: {images: 64, draws: [0, 1]}\n";
+
+    fn complaint(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        Survey::parse(&GOOD.replace(from, to), "tiny.yaml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let survey = Survey::parse(GOOD, "tiny.yaml").unwrap();
+        assert_eq!((survey.batch, survey.seeds.clone()), (128, vec![0]));
+        assert_eq!(survey.deployed, DeployedRule::Auto);
+        assert_eq!(survey.calibration.images.value, 64);
+        assert_eq!(survey.specs[1].value.image, ImageRule::Same);
+        assert_eq!(survey.specs[1].value.sites, SitesRule::Academic);
+        assert_eq!(survey.methods[1].specs.as_ref().unwrap()[0].line, Some(6));
+        let short = "name: a\ndataset: d\nmodels: [m]\nmethods: [minmax]\nspecs: [w8a8]\n";
+        let survey = Survey::parse(short, "a").unwrap();
+        assert_eq!((survey.calibration.images.value, survey.calibration.draws), (1024, vec![0]));
+    }
+
+    #[test]
+    fn every_mistake_has_its_line_and_a_way_out() {
+        for (from, to, expected) in [
+            ("dataset:", "dataet:", "tiny.yaml:2: unknown key \"dataet\"; did you mean \"dataset\"?"),
+            ("draws: [0, 1]", "draw: 0", "tiny.yaml:10: calibration: unknown key \"draw\"; did you mean \"draws\"?"),
+            ("images: 64", "images: 0", "tiny.yaml:10: calibration.images: 0 does not fit; expected a whole number from 1 to"),
+            ("images: 64", "images: many", "tiny.yaml:10: calibration.images: \"many\" does not fit"),
+            ("[0, 1]", "[0, 0]", "tiny.yaml:10: calibration.draws[1]: is the same as calibration.draws[0]"),
+            ("[0, 1]", "[-1]", "tiny.yaml:10: calibration.draws[0]: -1 does not fit"),
+            ("- w8a8", "- w9a8", "tiny.yaml:8: specs[0]: 9 bits are not supported; expected 1 to 8, or 32 for FP32"),
+            ("- w8a8", "- 8", "tiny.yaml:8: specs[0]: 8 does not fit; expected a mapping"),
+            ("- w8a8", "- w32a32", "tiny.yaml:8: specs[0]: w32a32 quantizes nothing"),
+            ("- w8a8", "- {bits: w4a4, image: same}", "tiny.yaml:9: specs[1]: is the same as specs[0]"),
+            ("image: same", "image: sam", "tiny.yaml:9: specs[1].image: unknown value \"sam\"; did you mean \"same\"?"),
+            ("image: same", "imag: same", "tiny.yaml:9: specs[1]: unknown key \"imag\"; did you mean \"image\"?"),
+            ("name: tiny", "name: Tiny One", "tiny.yaml:1: name: \"Tiny One\" does not fit; expected a name of"),
+            ("[resnet-shapes10]", "[a, b, a]", "tiny.yaml:3: models[2]: is the same as models[0]"),
+            ("[resnet-shapes10]", "[]", "tiny.yaml:3: models: an empty list does not fit"),
+            ("[resnet-shapes10]", "resnet-shapes10", "tiny.yaml:3: models: \"resnet-shapes10\" does not fit; expected a list"),
+            ("bn_reestimate: true", "bn_reestimate: [1]", "tiny.yaml:6: methods[1].params.bn_reestimate: expected true"),
+            ("models: [resnet-shapes10]\n", "", "tiny.yaml:1: key \"models\" is missing; add it"),
+            ("name: tiny", "name: tiny\ndeployed: always", "tiny.yaml:2: deployed: unknown value \"always\"; known: auto, never"),
+            ("name: tiny", "name: tiny\nevaluation: {batch: 0}", "tiny.yaml:2: evaluation.batch: 0 does not fit"),
+        ] {
+            let text = complaint(from, to);
+            assert!(text.starts_with(expected), "{text}\nshould start with {expected}");
+        }
+        let text = Survey::parse("", "empty.yaml").unwrap_err().to_string();
+        assert_eq!(text, "empty.yaml: an empty value does not fit; expected a mapping of keys to values");
+        let text = Survey::load(Path::new("/nowhere/x.yaml")).unwrap_err().to_string();
+        assert!(text.starts_with("cannot read /nowhere/x.yaml: No such file"), "{text}");
+    }
+}

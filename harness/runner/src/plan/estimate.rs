@@ -1,0 +1,96 @@
+//! How long the cells that are left will take.
+
+use std::collections::BTreeMap;
+
+use quantbench_core::card::Family;
+use quantbench_core::row::{Cell, Row, Status};
+
+use crate::plan::Plan;
+use crate::store::Store;
+
+/// Seconds left, and what they rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Estimate {
+    /// Seconds of all cells left, one after the other.
+    pub seconds: f64,
+    /// Cells left.
+    pub cells: usize,
+    /// How many of them are guessed because nothing like them was observed.
+    pub guessed: usize,
+}
+
+/// Observed times by what they depend on, most specific first.
+#[derive(Debug, Clone, Default)]
+pub struct Times {
+    /// Mean seconds and count by model, method and widths; then by model and method; then model.
+    means: BTreeMap<[String; 3], (f64, u32)>,
+}
+
+impl Times {
+    /// The times of all rows of a store.
+    pub fn of(store: &Store) -> Self {
+        let mut times = Self::default();
+        for row in store.rows().map(|(rows, _)| rows).unwrap_or_default() {
+            times.add(&row);
+        }
+        times
+    }
+
+    /// Learns from a row.
+    pub fn add(&mut self, row: &Row) {
+        if row.status != Status::Done {
+            return;
+        }
+        for key in keys(&row.cell) {
+            let (mean, n) = self.means.entry(key).or_insert((0.0, 0));
+            *n += 1;
+            *mean += (row.observed.cell_s - *mean) / f64::from(*n);
+        }
+    }
+
+    /// Seconds of a cell, and whether that is a guess.
+    pub fn expect(&self, cell: &Cell, test_images: Option<usize>) -> (f64, bool) {
+        let known = keys(cell).into_iter().find_map(|key| self.means.get(&key));
+        known.map_or_else(|| (guess(cell, test_images), true), |(mean, _)| (*mean, false))
+    }
+}
+
+fn keys(cell: &Cell) -> [[String; 3]; 2] {
+    let images = cell.test_images.map_or(String::new(), |n| format!("@{n}"));
+    let model = format!("{}{images}", cell.model);
+    let widths = cell.spec.map_or(String::new(), |s| s.bits.to_string());
+    [
+        [model.clone(), cell.method.clone(), widths],
+        [model, cell.method.clone(), String::new()],
+    ]
+}
+
+/// A rough guess for a small residual network on two cores: 1,500 images per second forward,
+/// a second to start, and a number of passes over the calibration images by family.
+fn guess(cell: &Cell, test_images: Option<usize>) -> f64 {
+    const IMAGES_PER_SECOND: f64 = 1_500.0;
+    let passes = match cell.family {
+        None | Some(Family::DataFree) => 0.0,
+        Some(Family::DataDependent | Family::ExtremelyLowBit) => 4.0,
+        Some(Family::MixedPrecision) => 60.0,
+    };
+    let evaluated = cell.test_images.or(test_images).unwrap_or(10_000) as f64;
+    let evaluations = if cell.deployed { 2.0 } else { 1.0 };
+    1.0 + (evaluated * evaluations + passes * cell.calibration_images as f64) / IMAGES_PER_SECOND
+}
+
+/// The time that the cells of a plan without a row will take.
+pub fn estimate(plan: &Plan, store: &Store) -> Estimate {
+    let times = Times::of(store);
+    let mut out = Estimate::default();
+    for cell in &plan.cells {
+        if cell.ids.as_ref().is_some_and(|ids| store.has(&ids.cell)) {
+            continue;
+        }
+        let (seconds, guessed) = times.expect(&cell.cell, plan.test_images);
+        out.seconds += seconds;
+        out.cells += 1;
+        out.guessed += usize::from(guessed);
+    }
+    out
+}

@@ -1,0 +1,44 @@
+//! How people read a cell in one line.
+
+use quantbench_core::Spec;
+use quantbench_core::card::Params;
+use quantbench_core::row::Cell;
+use quantbench_methods::find;
+
+/// `model/method/spec/draw`; parameters and rules appear where they differ from the defaults.
+pub(crate) fn of(cell: &Cell) -> String {
+    let mut parts = vec![cell.model.clone(), method(&cell.method, &cell.params)];
+    parts.extend(cell.spec.as_ref().map(spec));
+    parts.extend(cell.draw.map(|d| format!("draw{d}")));
+    parts.extend(cell.seed.map(|s| format!("seed{s}")));
+    parts.join("/")
+}
+
+/// A method with the parameters that differ from its defaults.
+pub(crate) fn method(name: &str, params: &Params) -> String {
+    let card = find(name).map(|m| m.card()).ok();
+    let default = |key: &str| {
+        card.and_then(|c| c.params.iter().find(|p| p.name == key)).map(|p| p.default_value())
+    };
+    let own: Vec<String> = params
+        .iter()
+        .filter(|(key, value)| default(key).as_ref() != Some(value))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if own.is_empty() { name.to_string() } else { format!("{name}[{}]", own.join(",")) }
+}
+
+/// A spec with the rules that differ from what its label stands for.
+pub(crate) fn spec(spec: &Spec) -> String {
+    let standard = Spec::from_widths(spec.bits);
+    let own: Vec<String> = [
+        (spec.sites != standard.sites).then(|| format!("sites={}", spec.sites)),
+        (spec.image != standard.image).then(|| format!("image={}", spec.image)),
+        (spec.first_last != standard.first_last).then(|| format!("first_last={}", spec.first_last)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let label = spec.bits.to_string();
+    if own.is_empty() { label } else { format!("{label}[{}]", own.join(",")) }
+}

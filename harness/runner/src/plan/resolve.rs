@@ -1,0 +1,128 @@
+//! From the names in a survey to models, methods, data and profiles.
+
+use quantbench_core::card::Params;
+use quantbench_core::{Needs, Spec};
+use quantbench_datasets::DatasetManifest;
+use quantbench_hardware::Profile;
+use quantbench_methods::{Method, find};
+
+use crate::config::model::ModelCard;
+use crate::config::survey::{At, MethodEntry};
+use crate::config::{Catalog, ConfigError, Survey};
+use crate::plan::label;
+
+/// A survey with every name resolved.
+pub(crate) struct Resolved<'c> {
+    pub(crate) dataset: &'c DatasetManifest,
+    pub(crate) models: Vec<&'c ModelCard>,
+    pub(crate) profiles: Vec<&'c Profile>,
+    /// Pairs of method and spec that fit.
+    pub(crate) chosen: Vec<Chosen>,
+    /// Pairs that do not, with the reason.
+    pub(crate) unfit: Vec<(String, String)>,
+}
+
+/// A method with complete parameters and a spec that it can do.
+pub(crate) struct Chosen {
+    pub(crate) method: &'static dyn Method,
+    pub(crate) params: Params,
+    pub(crate) needs: Needs,
+    pub(crate) spec: Spec,
+}
+
+/// Resolves names and checks that the parts fit each other.
+pub(crate) fn resolve<'c>(
+    survey: &Survey,
+    catalog: &'c Catalog,
+) -> Result<Resolved<'c>, ConfigError> {
+    let dataset = named(survey, &survey.dataset, catalog.dataset(&survey.dataset.value))?;
+    let mut models = Vec::with_capacity(survey.models.len());
+    for place in &survey.models {
+        let model = named(survey, place, catalog.model(&place.value))?;
+        if model.dataset != dataset.name {
+            let (name, its) = (&model.name, &model.dataset);
+            return Err(survey.fail(
+                place,
+                format_args!("model {name} is for data set {its}, the survey's is {}", dataset.name),
+            ));
+        }
+        models.push(model);
+    }
+    let profiles = survey
+        .profiles
+        .iter()
+        .map(|place| named(survey, place, catalog.profile(&place.value)))
+        .collect::<Result<_, _>>()?;
+    let available = dataset.images.as_ref().map(|n| n.train);
+    let asked = &survey.calibration.images;
+    if let Some(available) = available.filter(|n| asked.value > *n) {
+        return Err(survey.fail(
+            asked,
+            format_args!(
+                "{} does not fit; the training split of {} has {available} images",
+                asked.value, dataset.name
+            ),
+        ));
+    }
+    let (chosen, unfit) = pairs(survey)?;
+    Ok(Resolved { dataset, models, profiles, chosen, unfit })
+}
+
+/// Puts file and line in front of an unknown name.
+fn named<'c, T>(
+    survey: &Survey,
+    place: &At<String>,
+    found: Result<&'c T, ConfigError>,
+) -> Result<&'c T, ConfigError> {
+    found.map_err(|error| survey.fail(place, error))
+}
+
+type Pairs = (Vec<Chosen>, Vec<(String, String)>);
+
+/// All pairs of method and spec: those that fit and those that do not.
+fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
+    let mut seen: Vec<(&MethodEntry, Params)> = Vec::new();
+    let (mut chosen, mut unfit) = (Vec::new(), Vec::new());
+    for entry in &survey.methods {
+        let name = &entry.name;
+        let method = find(&name.value).map_err(|unknown| survey.fail(name, unknown))?;
+        let card = method.card();
+        let params = card
+            .resolve(&entry.params.value)
+            .map_err(|problem| survey.fail(&entry.params, problem))?;
+        let same = |(e, p): &&(&MethodEntry, Params)| e.name.value == name.value && *p == params;
+        if let Some((first, _)) = seen.iter().find(same) {
+            return Err(survey.fail(
+                name,
+                format_args!(
+                    "is the same method with the same parameters as {}; name it once",
+                    first.name.key
+                ),
+            ));
+        }
+        for place in entry.specs.as_ref().unwrap_or(&survey.specs) {
+            let spec = place.value;
+            match card.fits(spec.bits) {
+                Ok(()) => {
+                    let needs = method.needs(&spec, &params);
+                    chosen.push(Chosen { method, params: params.clone(), needs, spec });
+                }
+                Err(reason) if entry.specs.is_some() => return Err(survey.fail(place, reason)),
+                Err(reason) => {
+                    let label = format!("{}/{}", label::method(card.name, &params), label::spec(&spec));
+                    unfit.push((label, reason));
+                }
+            }
+        }
+        seen.push((entry, params));
+    }
+    if chosen.is_empty() {
+        let reasons: Vec<String> = unfit.iter().map(|(l, r)| format!("{l}: {r}")).collect();
+        return Err(ConfigError::Key {
+            origin: survey.origin.clone(),
+            line: survey.specs.first().and_then(|s| s.line),
+            message: format!("no method can do any of the specs ({})", reasons.join("; ")),
+        });
+    }
+    Ok((chosen, unfit))
+}

@@ -1,0 +1,518 @@
+//! Which cell runs when, and what becomes of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use quantbench_core::row::{Gate, Machine, Row, Status};
+
+use crate::config::Catalog;
+use crate::plan::estimate::Times;
+use crate::plan::here::Here;
+use crate::plan::{Plan, PlannedCell};
+use crate::run::child::{Message, Worker};
+use crate::run::event::{Event, Summary};
+use crate::run::keeper::Keeper;
+use crate::run::{RunError, RunOptions};
+use crate::store::claims::{Asked, RENEW};
+use crate::store::{Store, StoreError};
+use crate::work::order::{Order, now};
+
+/// How often workers and interrupts are looked after.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often a cell that somebody else holds is asked for again.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Where a cell stands.
+enum State {
+    /// Without a row; not to be asked for before this time.
+    Pending { after: Option<Instant> },
+    /// A worker is on it; the stamp of the row that was there before.
+    Running { worker: Box<Worker>, before: Option<String> },
+    /// It has a row.
+    Settled(Outcome),
+    /// It is not to be run any more.
+    Left,
+}
+
+/// What a settled cell's row says, as far as others depend on it.
+#[derive(Debug, Clone)]
+enum Outcome {
+    Done(Gate),
+    Failed(String),
+}
+
+impl Outcome {
+    fn of(row: &Row) -> Self {
+        match (&row.result, row.status) {
+            (Some(result), Status::Done) => Self::Done(result.gate),
+            _ => Self::Failed(row.reason.clone().unwrap_or_else(|| "no reason given".to_string())),
+        }
+    }
+}
+
+/// What may be done with a pending cell now.
+enum Next {
+    /// Start it; the state of its FP32 gate.
+    Start(Option<Gate>),
+    /// Write a failed row with this reason.
+    Refuse(String),
+    /// Its FP32 cell has no row yet.
+    Wait,
+}
+
+/// One run of a plan.
+pub(crate) struct Scheduler<'r> {
+    plan: &'r Plan,
+    catalog: &'r Catalog,
+    options: &'r RunOptions,
+    store: Store,
+    here: &'r Here,
+    keeper: Keeper,
+    machine: Machine,
+    /// Indices into the plan's cells, in the order in which they run.
+    cells: Vec<usize>,
+    states: BTreeMap<usize, State>,
+    /// Stamps of failed rows that are done again: another stamp is somebody's new attempt.
+    failed_before: BTreeMap<usize, String>,
+    times: Times,
+    summary: Summary,
+    sender: Sender<Message>,
+    receiver: Receiver<Message>,
+    begun: Instant,
+    stopping: bool,
+    told_waiting: bool,
+}
+
+impl<'r> Scheduler<'r> {
+    pub(crate) fn new(
+        plan: &'r Plan,
+        catalog: &'r Catalog,
+        options: &'r RunOptions,
+        store: Store,
+        here: &'r Here,
+    ) -> Result<Self, RunError> {
+        let cells = shard(plan, options.shard);
+        let folder = store.dir().join("claims");
+        let keeper = Keeper::new(store.claims(), &folder, RENEW);
+        let (sender, receiver) = channel();
+        let times = Times::of(&store);
+        let summary = Summary { total: cells.len(), ..Summary::default() };
+        Ok(Self {
+            plan,
+            catalog,
+            options,
+            store,
+            here,
+            keeper,
+            machine: quantbench_measure::machine(),
+            cells,
+            states: BTreeMap::new(),
+            failed_before: BTreeMap::new(),
+            times,
+            summary,
+            sender,
+            receiver,
+            begun: Instant::now(),
+            stopping: false,
+            told_waiting: false,
+        })
+    }
+
+    /// Runs until nothing is left to do or the run is to stop.
+    pub(crate) fn run(
+        mut self,
+        events: &mut dyn FnMut(Event),
+        interrupted: &AtomicBool,
+    ) -> Result<Summary, RunError> {
+        self.look_at_rows(events)?;
+        let done = self.settled();
+        let (left, guessed) = self.left();
+        events(Event::Begin { total: self.cells.len(), done, left, guessed });
+        loop {
+            if interrupted.load(Ordering::SeqCst) {
+                self.summary.interrupted = true;
+                break;
+            }
+            self.drop_lost();
+            self.start_what_can(events)?;
+            if !self.any(|s| matches!(s, State::Running { .. } | State::Pending { .. })) {
+                break;
+            }
+            self.listen(events);
+            self.collect_ended(events)?;
+        }
+        self.end();
+        Ok(self.summary)
+    }
+
+    /// Ends workers and gives claims back; counts what is left.
+    fn end(&mut self) {
+        for index in self.cells.clone() {
+            if let Some(State::Running { worker, .. }) = self.states.get_mut(&index) {
+                worker.kill();
+                worker.remove_empty_log();
+            }
+        }
+        self.summary.left = self.cells.len() - self.settled();
+    }
+
+    fn cell(&self, index: usize) -> &'r PlannedCell {
+        &self.plan.cells[index]
+    }
+
+    /// Name of a cell's row; `run_here` refuses plans without ids.
+    fn id(&self, index: usize) -> &'r str {
+        self.cell(index).ids.as_ref().map_or("", |ids| ids.cell.as_str())
+    }
+
+    fn any(&self, test: impl Fn(&State) -> bool) -> bool {
+        self.states.values().any(test)
+    }
+
+    fn settled(&self) -> usize {
+        self.states.values().filter(|s| matches!(s, State::Settled(_))).count()
+    }
+
+    /// Expected time for what has no row, and how many of those cells are guessed.
+    fn left(&self) -> (Duration, usize) {
+        let (mut seconds, mut guessed) = (0.0, 0);
+        for (index, state) in &self.states {
+            if matches!(state, State::Pending { .. } | State::Running { .. }) {
+                let cell = &self.cell(*index).cell;
+                let (one, guess) = self.times.expect(cell, self.plan.test_images);
+                seconds += one;
+                guessed += usize::from(guess);
+            }
+        }
+        (Duration::from_secs_f64(seconds / self.options.jobs.max(1) as f64), guessed)
+    }
+
+    /// Settles the cells that have a row when the run begins.
+    fn look_at_rows(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
+        for index in self.cells.clone() {
+            let state = match self.store.row(self.id(index))? {
+                Some(Ok(row)) if row.status == Status::Done => {
+                    self.summary.before += 1;
+                    State::Settled(Outcome::of(&row))
+                }
+                Some(Ok(row)) if !self.options.retry_failed => {
+                    let outcome = Outcome::of(&row);
+                    self.count_failure(index, &outcome);
+                    State::Settled(outcome)
+                }
+                Some(Ok(_)) => {
+                    if let Some(stamp) = self.store.stamp(self.id(index)) {
+                        self.failed_before.insert(index, stamp);
+                    }
+                    State::Pending { after: None }
+                }
+                Some(Err(bad)) => {
+                    events(Event::BadRow(bad));
+                    State::Pending { after: None }
+                }
+                None => State::Pending { after: None },
+            };
+            self.states.insert(index, state);
+        }
+        Ok(())
+    }
+
+    fn count_failure(&mut self, index: usize, outcome: &Outcome) {
+        if let Outcome::Failed(reason) = outcome {
+            self.summary.failed.push((self.cell(index).label.clone(), reason.clone()));
+        }
+    }
+
+    /// Starts cells until all jobs are busy or none can start now.
+    fn start_what_can(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
+        if self.plan.time_budget.is_some_and(|budget| self.begun.elapsed() >= budget) {
+            self.stopping = true;
+        }
+        let mut holder = None;
+        for index in self.cells.clone() {
+            let running =
+                self.states.values().filter(|s| matches!(s, State::Running { .. })).count();
+            let Some(State::Pending { after }) = self.states.get(&index) else { continue };
+            if self.stopping {
+                self.states.insert(index, State::Left);
+                continue;
+            }
+            if running >= self.options.jobs.max(1) {
+                break;
+            }
+            if after.is_some_and(|time| Instant::now() < time) {
+                continue;
+            }
+            let next = self.next(index);
+            if matches!(next, Next::Wait) {
+                continue;
+            }
+            // Most cells of a run that somebody shares are already done: no claim for those.
+            if self.settle_if_done_elsewhere(index, events)? {
+                continue;
+            }
+            match self.keeper.take(self.id(index))? {
+                Asked::Held { by } => {
+                    holder = Some(by);
+                    let after = Some(Instant::now() + POLL);
+                    self.states.insert(index, State::Pending { after });
+                }
+                Asked::Taken => self.start(index, next, events)?,
+            }
+        }
+        self.tell_waiting(holder, events);
+        Ok(())
+    }
+
+    fn tell_waiting(&mut self, holder: Option<String>, events: &mut dyn FnMut(Event)) {
+        if self.any(|s| matches!(s, State::Running { .. })) {
+            self.told_waiting = false;
+        } else if let (Some(by), false) = (holder, self.told_waiting) {
+            self.told_waiting = true;
+            let cells = self.states.values().filter(|s| matches!(s, State::Pending { .. })).count();
+            events(Event::Waiting { cells, by });
+        }
+    }
+
+    /// What may be done with a pending cell, judging by its model's FP32 cell.
+    fn next(&self, index: usize) -> Next {
+        let cell = self.cell(index);
+        if cell.is_fp32() {
+            return Next::Start(None);
+        }
+        let plain = self
+            .cells
+            .iter()
+            .find(|i| self.cell(**i).is_fp32() && self.cell(**i).cell.model == cell.cell.model);
+        match plain.and_then(|i| self.states.get(i)) {
+            Some(State::Settled(Outcome::Done(Gate::Failed))) => Next::Refuse(format!(
+                "FP32 gate: {} does not reach the accuracy on its card; see the FP32 row",
+                cell.cell.model
+            )),
+            Some(State::Settled(Outcome::Done(gate))) => Next::Start(Some(*gate)),
+            Some(State::Settled(Outcome::Failed(reason))) => {
+                Next::Refuse(format!("FP32 gate: the FP32 cell failed: {reason}"))
+            }
+            Some(_) => Next::Wait,
+            // A plan always holds the FP32 cell; without one there is no gate to check.
+            None => Next::Start(Some(Gate::NotChecked)),
+        }
+    }
+
+    /// Settles a pending cell if somebody else has written its row since the run began.
+    fn settle_if_done_elsewhere(
+        &mut self,
+        index: usize,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<bool, RunError> {
+        let Some(Ok(row)) = self.store.row(self.id(index))? else { return Ok(false) };
+        let old = row.status == Status::Failed
+            && self.failed_before.get(&index) == self.store.stamp(self.id(index)).as_ref();
+        if old {
+            return Ok(false);
+        }
+        let outcome = Outcome::of(&row);
+        self.times.add(&row);
+        self.count_failure(index, &outcome);
+        self.states.insert(index, State::Settled(outcome));
+        self.summary.elsewhere += 1;
+        let (done, total) = (self.settled(), self.cells.len());
+        let (label, why) = (self.cell(index).label.clone(), "another process did it".to_string());
+        events(Event::Skipped { label, why, done, total });
+        Ok(true)
+    }
+
+    /// Starts a cell that was just claimed, or writes its failed row.
+    fn start(
+        &mut self,
+        index: usize,
+        next: Next,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(), RunError> {
+        // The other process may have finished between our look and our claim.
+        if self.settle_if_done_elsewhere(index, events)? {
+            return Ok(self.keeper.release(self.id(index))?);
+        }
+        let gate = match next {
+            Next::Start(gate) => gate,
+            Next::Wait => return Ok(()),
+            Next::Refuse(reason) => {
+                self.write_failed(index, &reason)?;
+                return self.settle(index, events);
+            }
+        };
+        let order = self.order(index, gate)?;
+        let before = self.store.stamp(self.id(index));
+        let (label, done) = (self.cell(index).label.clone(), self.settled());
+        events(Event::Started { label, done, total: self.cells.len() });
+        let log = self.store.log_path(self.id(index));
+        let worker =
+            Worker::start(&self.options.worker, &order, &log, index, self.sender.clone()).map_err(
+                |source| RunError::Spawn {
+                    program: self
+                        .options
+                        .worker
+                        .iter()
+                        .map(|a| a.to_string_lossy())
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                    source,
+                },
+            )?;
+        self.states.insert(index, State::Running { worker: Box::new(worker), before });
+        Ok(())
+    }
+
+    fn order(&self, index: usize, gate: Option<Gate>) -> Result<Order, RunError> {
+        let planned = self.cell(index);
+        let cell = planned.cell.clone();
+        let ids = planned.ids.clone().ok_or_else(|| RunError::Missing(self.plan.missing.clone()))?;
+        Ok(Order {
+            survey: self.plan.survey.clone(),
+            label: planned.label.clone(),
+            model: self.catalog.model(&cell.model)?.clone(),
+            dataset: self.catalog.dataset(&cell.dataset)?.clone(),
+            cell,
+            ids,
+            dirs: self.here.roots.dirs.clone(),
+            cache: self.here.roots.cache.clone(),
+            store: self.store.dir().to_path_buf(),
+            runtime: self.here.runtime.clone().unwrap_or_default(),
+            isa: self.here.isa.clone(),
+            batch: self.plan.batch,
+            threads: self.options.threads.max(1),
+            jobs: self.options.jobs.max(1),
+            gate,
+            command: self.options.command.clone(),
+            commit: self.options.commit.clone(),
+        })
+    }
+
+    /// Waits for a message or a tick, and passes progress on.
+    fn listen(&mut self, events: &mut dyn FnMut(Event)) {
+        let mut message = self.receiver.recv_timeout(TICK).ok();
+        while let Some(received) = message {
+            match received {
+                Message::Step(index, step) => events(Event::Progress {
+                    label: self.cell(index).label.clone(),
+                    step: step.done,
+                    steps: step.all,
+                    what: step.what,
+                }),
+                // Its output is closed, so it ends now: waiting is shorter than a tick.
+                Message::Closed(index) => {
+                    if let Some(State::Running { worker, .. }) = self.states.get_mut(&index) {
+                        let _ = worker.wait();
+                    }
+                }
+            }
+            message = self.receiver.try_recv().ok();
+        }
+    }
+
+    /// Settles the cells whose workers have ended.
+    fn collect_ended(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
+        for index in self.cells.clone() {
+            let Some(State::Running { worker, before }) = self.states.get_mut(&index) else {
+                continue;
+            };
+            let Ok(Some(status)) = worker.ended() else { continue };
+            let obituary = worker.obituary(status);
+            worker.remove_empty_log();
+            let before = before.take();
+            let id = self.id(index);
+            let stamp = self.store.stamp(id);
+            let row = self.store.row(id)?;
+            if stamp == before || !matches!(row, Some(Ok(_))) {
+                self.write_failed(index, &obituary)?;
+            }
+            self.settle(index, events)?;
+        }
+        Ok(())
+    }
+
+    /// Settles a cell of ours by the row that was just written, and gives its claim back.
+    fn settle(&mut self, index: usize, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
+        let id = self.id(index);
+        let row = match self.store.row(id)? {
+            Some(Ok(row)) => row,
+            Some(Err(bad)) => return Err(self.unreadable(index, bad.to_string())),
+            None => return Err(self.unreadable(index, "it vanished".to_string())),
+        };
+        self.keeper.release(id)?;
+        self.times.add(&row);
+        let outcome = Outcome::of(&row);
+        self.count_failure(index, &outcome);
+        self.states.insert(index, State::Settled(outcome.clone()));
+        let (label, done, total) =
+            (self.cell(index).label.clone(), self.settled(), self.cells.len());
+        let left = self.left().0;
+        match outcome {
+            Outcome::Done(_) => {
+                self.summary.done += 1;
+                events(Event::Finished { label, row: Box::new(row), done, total, left });
+            }
+            Outcome::Failed(reason) => {
+                self.stopping |= !self.options.keep_going;
+                events(Event::Failed { label, reason, done, total, left });
+            }
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, index: usize, reason: String) -> RunError {
+        let path = self.store.row_path(self.id(index));
+        RunError::Lost {
+            label: self.cell(index).label.clone(),
+            outcome: "its row was written".to_string(),
+            source: StoreError::Read { path, source: std::io::Error::other(reason) },
+        }
+    }
+
+    /// Writes the row of a cell that no worker wrote one for.
+    fn write_failed(&self, index: usize, reason: &str) -> Result<(), RunError> {
+        let order = self.order(index, None)?;
+        let mut observed = order.observed(self.machine.clone());
+        observed.finished = now();
+        self.store.put_row(self.id(index), &order.failed(reason, observed)).map_err(|source| {
+            RunError::Lost {
+                label: self.cell(index).label.clone(),
+                outcome: reason.to_string(),
+                source,
+            }
+        })
+    }
+
+    /// Ends workers on cells that somebody took over because we seemed dead.
+    fn drop_lost(&mut self) {
+        for id in self.keeper.lost() {
+            let Some(index) = self.cells.iter().copied().find(|i| self.id(*i) == id) else {
+                continue;
+            };
+            if let Some(State::Running { worker, .. }) = self.states.get_mut(&index) {
+                worker.kill();
+                self.states.insert(index, State::Pending { after: Some(Instant::now() + POLL) });
+            }
+        }
+    }
+}
+
+/// The cells of a shard: its part of the quantized ones, and the FP32 cells of their models.
+fn shard(plan: &Plan, shard: Option<(usize, usize)>) -> Vec<usize> {
+    let Some((part, parts)) = shard.filter(|(_, n)| *n > 0) else {
+        return (0..plan.cells.len()).collect();
+    };
+    let quantized: Vec<usize> = (0..plan.cells.len())
+        .filter(|i| !plan.cells[*i].is_fp32())
+        .enumerate()
+        .filter(|(n, _)| n % parts == part)
+        .map(|(_, i)| i)
+        .collect();
+    let needs = |model: &str| quantized.iter().any(|i| plan.cells[*i].cell.model == model);
+    let plain = (0..plan.cells.len())
+        .filter(|i| plan.cells[*i].is_fp32() && needs(&plan.cells[*i].cell.model));
+    plain.chain(quantized.iter().copied()).collect()
+}

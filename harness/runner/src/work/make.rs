@@ -1,0 +1,109 @@
+//! A method's part of a cell: from FP32 model and granted images to a packed artefact.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use quantbench_core::row::MethodCost;
+use quantbench_core::{Needs, Params, Spec};
+use quantbench_datasets::{DataRoots, DatasetManifest, Images, Part, Preprocess, Split, load};
+use quantbench_engine::{Engine, Runtime};
+use quantbench_graph::{Graph, encode, sites};
+use quantbench_methods::{Context, Job, Vault, find};
+
+use crate::work::error::WorkError;
+
+/// Everything that a method's run depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Making<'a> {
+    /// Bytes of the FP32 model.
+    pub model: &'a [u8],
+    /// Its name for messages.
+    pub origin: &'a str,
+    /// Where calibration images come from.
+    pub dataset: &'a DatasetManifest,
+    /// From raw pixels to what the model reads.
+    pub preprocess: &'a Preprocess,
+    /// Method.
+    pub method: &'a str,
+    /// Its parameters, complete.
+    pub params: &'a Params,
+    /// Widths and rules.
+    pub spec: &'a Spec,
+    /// Calibration images granted, if the method asks for some.
+    pub images: usize,
+    /// Which draw of them.
+    pub draw: u64,
+    /// Seed of the method's own randomness.
+    pub seed: u64,
+    /// Threads of the runtime.
+    pub threads: usize,
+}
+
+/// A packed artefact with what its making cost and read.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The packed file.
+    pub bytes: Vec<u8>,
+    /// Cost from FP32 graph and raw images in memory to artefact in memory.
+    pub cost: MethodCost,
+    /// Calibration images read, each once per pass.
+    pub images_read: u64,
+    /// Labels read.
+    pub labels_read: u64,
+    /// Hash of the training split; empty if no images were granted.
+    pub train: String,
+}
+
+/// Hears how far a step is: done, all, what.
+pub type Progress<'p> = dyn FnMut(usize, usize, &str) + 'p;
+
+/// Runs a method.
+pub fn make(
+    making: &Making<'_>,
+    runtime: &'static Runtime,
+    roots: &DataRoots,
+    progress: &mut Progress<'_>,
+    cancelled: &AtomicBool,
+) -> Result<Made, WorkError> {
+    let method = find(making.method)?;
+    method.card().fits(making.spec.bits).map_err(WorkError::Unfit)?;
+    let granted = method.needs(making.spec, making.params) != Needs::Nothing;
+    let (vault, train) = if granted {
+        progress(0, 1, "reading calibration images");
+        let split = Arc::new(load(making.dataset, Part::Train, roots)?);
+        let hash = split.hash.clone();
+        (Vault::with_calibration(Arc::new(calibration(making, split)?)), hash)
+    } else {
+        (Vault::empty(), String::new())
+    };
+    let graph = Graph::from_bytes(making.model, making.origin)?;
+    let engine = Engine::new(runtime, making.threads);
+    let mut cx = Context::new(&engine, method.card().name, making.seed, progress, cancelled);
+
+    let meter = quantbench_measure::Meter::start();
+    let folded = graph.fold()?;
+    let layers = folded.layers();
+    let sites = sites(&folded, making.spec)?;
+    let job = Job {
+        graph: &folded,
+        layers: &layers,
+        sites: &sites,
+        spec: making.spec,
+        params: making.params,
+    };
+    let artefact = method.run(&job, &vault, &mut cx)?;
+    let cost = meter.stop();
+
+    Ok(Made {
+        bytes: encode(&artefact),
+        cost,
+        images_read: vault.images_read(),
+        labels_read: vault.labels_read(),
+        train,
+    })
+}
+
+fn calibration(making: &Making<'_>, split: Arc<Split>) -> Result<Images, WorkError> {
+    let indices = split.draw(making.draw, making.images)?;
+    Ok(Images::new(split, indices, making.preprocess)?)
+}

@@ -1,0 +1,11 @@
+//! The work of one cell; the same code serves `run`, `quantize` and `eval`.
+
+pub mod assess;
+pub mod cell;
+pub mod error;
+pub mod make;
+pub mod note;
+pub mod order;
+pub mod single;
+
+pub use error::WorkError;

@@ -1,0 +1,39 @@
+//! Data-dependent methods: calibrated or trained on real images.
+
+pub mod minmax;
+pub mod mse;
+
+use quantbench_core::card::{Default, Param, ParamRange};
+use quantbench_graph::Artefact;
+
+use crate::contract::{Context, Job, MethodError};
+use crate::grant::Unlabelled;
+use crate::parts::calibrate::activation_grids;
+use crate::parts::ranges::{RangeEstimator, WeightStyle};
+use crate::parts::weights::quantize_sites;
+
+/// The parameter by which a method's weights get their grid.
+pub(crate) const WEIGHTS: Param = Param {
+    name: "weights",
+    help: "grid of the weights: signed around zero, or unsigned with a zero point per channel",
+    default: Default::Text("symmetric"),
+    range: ParamRange::Choice(WeightStyle::NAMES),
+};
+
+/// Weights and activations by one range estimator: all that a calibration-only method does.
+fn calibrated(
+    job: &Job<'_>,
+    data: &Unlabelled,
+    ranges: &dyn RangeEstimator,
+    cx: &mut Context<'_>,
+) -> Result<Artefact, MethodError> {
+    let style = WeightStyle::from_name(job.choice("weights"));
+    let quantized = quantize_sites(job, style, ranges, cx)?;
+    let activations = activation_grids(job.graph, job.sites, data.images(), ranges, cx)?;
+    Ok(Artefact {
+        graph: job.graph.clone(),
+        weights: quantized.weights,
+        activations,
+        notes: quantized.notes,
+    })
+}

@@ -1,0 +1,3 @@
+//! Data-free methods: they are granted the model alone.
+
+pub mod squant;

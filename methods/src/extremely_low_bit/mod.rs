@@ -1,0 +1,3 @@
+//! Extremely low-bit methods: one bit or ternary.
+
+pub mod twn;

@@ -1,0 +1,314 @@
+//! Means and variances of every value, known without an image.
+//!
+//! A folded conv's output has the mean `beta` and the standard deviation `|gamma|` of its batch
+//! norm (Nagel et al. 2019, arXiv:1906.04721, section 4.2). From there: a ReLU or clip by the
+//! moments of a clipped normal variable; a sum by adding means and variances as if its inputs were
+//! independent; a conv or FC without batch norm by propagating its input's moments through the
+//! weights, again as if inputs were independent. Values that no rule reaches are left out.
+
+use std::collections::BTreeMap;
+
+use quantbench_graph::onnx::{NodeProto, TensorProto};
+use quantbench_graph::{Graph, Layer, LayerKind};
+
+use super::normal::clipped;
+
+/// What is known of a value, per channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moments {
+    /// Mean.
+    pub mean: Vec<f64>,
+    /// Variance.
+    pub var: Vec<f64>,
+    /// Probability of a value above zero.
+    pub positive: Vec<f64>,
+    /// Largest magnitude that is expected: `|mean| + z * standard deviation` before any clip.
+    pub peak: Vec<f64>,
+    /// Whether values below zero occur.
+    pub signed: bool,
+}
+
+impl Moments {
+    /// Signed normal values.
+    fn normal(mean: Vec<f64>, var: Vec<f64>, z: f64) -> Self {
+        let peak = mean.iter().zip(&var).map(|(m, v)| m.abs() + z * v.max(0.0).sqrt()).collect();
+        let positive = mean.iter().zip(&var).map(|(&m, &v)| clipped(m, v, None, None).positive);
+        Self { positive: positive.collect(), peak, mean, var, signed: true }
+    }
+
+    /// The same values after a clip.
+    fn clip(&self, lo: Option<f64>, hi: Option<f64>, z: f64) -> Self {
+        let mut out = self.clone();
+        for c in 0..self.mean.len() {
+            let k = clipped(self.mean[c], self.var[c], lo, hi);
+            (out.mean[c], out.var[c], out.positive[c]) = (k.mean, k.var, k.positive);
+            let top = self.mean[c] + z * self.var[c].max(0.0).sqrt();
+            let top = if lo == Some(0.0) { top.max(0.0) } else { self.peak[c] };
+            out.peak[c] = top.min(hi.unwrap_or(f64::INFINITY));
+        }
+        out.signed = lo.is_none_or(|lo| lo < 0.0) && self.signed;
+        out
+    }
+
+    /// Standard deviation of the whole tensor; of its positive values if it is not signed.
+    pub fn deviation(&self) -> f64 {
+        let weight = |c: usize| if self.signed { 1.0 } else { self.positive[c] };
+        let (mut mass, mut m1, mut m2) = (0.0, 0.0, 0.0);
+        for c in 0..self.mean.len() {
+            mass += weight(c);
+            m1 += self.mean[c];
+            m2 += self.var[c] + self.mean[c] * self.mean[c];
+        }
+        if mass > 0.0 { (m2 / mass - (m1 / mass).powi(2)).max(0.0).sqrt() } else { 0.0 }
+    }
+
+    /// Largest magnitude expected in any channel.
+    pub fn largest(&self) -> f64 {
+        self.peak.iter().copied().fold(0.0, f64::max)
+    }
+
+    fn channels(&self) -> usize {
+        self.mean.len()
+    }
+}
+
+/// Moments by value name, for every value that a rule reaches; `z` says how many standard
+/// deviations above the mean the largest value is expected.
+pub fn propagate(graph: &Graph, layers: &[Layer], z: f64) -> BTreeMap<String, Moments> {
+    let at: BTreeMap<usize, &Layer> = layers.iter().map(|l| (l.node, l)).collect();
+    let mut known: BTreeMap<String, Moments> = BTreeMap::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let walk = Walk { graph, known: &known, z };
+        // A layer may span two nodes (MatMul and the Add of its bias).
+        let found = node.output.iter().map(|value| {
+            let stats = graph.norm_stats(value).map(|s| {
+                let mean = s.mean.iter().map(|&m| f64::from(m)).collect();
+                let var = s.std.iter().map(|&d| f64::from(d).powi(2)).collect();
+                Moments::normal(mean, var, z)
+            });
+            let found = stats.or_else(|| match at.get(&index) {
+                Some(layer) => walk.layer(layer),
+                None => walk.node(node),
+            });
+            (value.clone(), found)
+        });
+        let found: Vec<_> = found.collect();
+        known.extend(found.into_iter().filter_map(|(value, m)| Some((value, m?))));
+    }
+    known
+}
+
+struct Walk<'a> {
+    graph: &'a Graph,
+    known: &'a BTreeMap<String, Moments>,
+    z: f64,
+}
+
+impl Walk<'_> {
+    fn input(&self, node: &NodeProto, i: usize) -> Option<&Moments> {
+        self.known.get(node.input.get(i)?)
+    }
+
+    /// A conv or FC without batch norm: weighted sums of independent inputs.
+    fn layer(&self, layer: &Layer) -> Option<Moments> {
+        let input = self.known.get(&layer.input)?;
+        let weight = self.graph.weight(&layer.weight).ok()?;
+        let rows = super::weights::channels(&weight, layer.axis);
+        let bias = self.graph.bias(layer).ok()?;
+        let bias = bias.map_or_else(|| vec![0.0; rows.len()], |bias| bias.data);
+        // Values of a row per input channel: a kernel's area.
+        let area = match layer.kind {
+            LayerKind::Conv => layer.dims[2..].iter().product::<usize>().max(1),
+            LayerKind::Fc => 1,
+        };
+        let inputs = rows.first()?.len() / area;
+        if inputs * layer.groups != input.channels() {
+            return None;
+        }
+        let per_group = rows.len() / layer.groups;
+        let (mut mean, mut var) = (Vec::new(), Vec::new());
+        for (o, row) in rows.iter().enumerate() {
+            let first = o / per_group * inputs;
+            let (mut m, mut v) = (f64::from(*bias.get(o).or(bias.first())?), 0.0);
+            for (i, kernel) in row.chunks(area).enumerate() {
+                let (mi, vi) = (input.mean[first + i], input.var[first + i]);
+                m += mi * kernel.iter().map(|&w| f64::from(w)).sum::<f64>();
+                v += vi * kernel.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
+            }
+            mean.push(m);
+            var.push(v);
+        }
+        Some(Moments::normal(mean, var, self.z))
+    }
+
+    fn node(&self, node: &NodeProto) -> Option<Moments> {
+        match node.op_type.as_deref().unwrap_or("") {
+            "Relu" => Some(self.input(node, 0)?.clip(Some(0.0), None, self.z)),
+            "Clip" => {
+                let (lo, hi) = (self.end(node, 1, "min"), self.end(node, 2, "max"));
+                Some(self.input(node, 0)?.clip(lo, hi, self.z))
+            }
+            "Add" => self.add(node),
+            "Concat" => self.concat(node),
+            "BatchNormalization" => {
+                let read = |i: usize| self.graph.weight(node.input.get(i)?).ok();
+                let (gamma, beta) = (read(1)?, read(2)?);
+                let mean = beta.data.iter().map(|&b| f64::from(b)).collect();
+                let var = gamma.data.iter().map(|&g| f64::from(g).powi(2)).collect();
+                Some(Moments::normal(mean, var, self.z))
+            }
+            "AveragePool" => {
+                let kernel = ints(node, "kernel_shape")?;
+                Some(averaged(self.input(node, 0)?, kernel.iter().product::<i64>() as f64))
+            }
+            "GlobalAveragePool" | "ReduceMean" => {
+                let input = self.input(node, 0)?;
+                let (before, after) = (self.size(node.input.first()?), self.size(&node.output[0]));
+                (after == input.channels())
+                    .then(|| averaged(input, (before / after.max(1)).max(1) as f64))
+            }
+            "Pad" => self.pad(node),
+            "Dropout" | "Identity" | "Slice" | "MaxPool" | "GlobalMaxPool" => {
+                let dims = self.graph.item_dims(node.output.first()?);
+                let input = self.input(node, 0)?;
+                (dims.first() == Some(&input.channels())).then(|| input.clone())
+            }
+            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.flatten(node),
+            _ => None,
+        }
+    }
+
+    fn add(&self, node: &NodeProto) -> Option<Moments> {
+        let (a, b) = (node.input.first()?, node.input.get(1)?);
+        match (self.known.get(a), self.known.get(b)) {
+            (Some(a), Some(b)) => {
+                if a.channels() != b.channels() {
+                    return None;
+                }
+                let sum = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(p, q)| p + q).collect();
+                let mut out = Moments::normal(sum(&a.mean, &b.mean), sum(&a.var, &b.var), self.z);
+                out.signed = a.signed || b.signed;
+                Some(out)
+            }
+            (Some(x), None) | (None, Some(x)) => {
+                let constant = if self.known.contains_key(a) { b } else { a };
+                let constant = self.graph.weight(constant).ok()?.data;
+                let at = |c: usize| match constant.len() {
+                    1 => Some(f64::from(constant[0])),
+                    n if n == x.channels() => Some(f64::from(constant[c])),
+                    _ => None,
+                };
+                let mean = (0..x.channels()).map(|c| Some(x.mean[c] + at(c)?));
+                Some(Moments::normal(mean.collect::<Option<_>>()?, x.var.clone(), self.z))
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn concat(&self, node: &NodeProto) -> Option<Moments> {
+        let axis = node.attribute.iter().find(|a| a.name.as_deref() == Some("axis"))?.i?;
+        let rank = self.graph.item_dims(node.output.first()?).len() as i64 + 1;
+        if axis.rem_euclid(rank.max(1)) != 1 {
+            return None;
+        }
+        let mut out = self.input(node, 0)?.clone();
+        for i in 1..node.input.len() {
+            let next = self.input(node, i)?;
+            out.mean.extend(&next.mean);
+            out.var.extend(&next.var);
+            out.positive.extend(&next.positive);
+            out.peak.extend(&next.peak);
+            out.signed |= next.signed;
+        }
+        Some(out)
+    }
+
+    /// Channels that a Pad adds are constant zeros; padded rows and columns are ignored.
+    fn pad(&self, node: &NodeProto) -> Option<Moments> {
+        let input = self.input(node, 0)?;
+        let channels = *self.graph.item_dims(node.output.first()?).first()?;
+        if channels == input.channels() {
+            return Some(input.clone());
+        }
+        let pads = match ints(node, "pads") {
+            Some(pads) => pads,
+            None => integers(self.graph.initializer(node.input.get(1)?)?),
+        };
+        let before = usize::try_from(*pads.get(1)?).ok()?;
+        if pads.len() % 2 != 0 || before + input.channels() > channels {
+            return None;
+        }
+        let spread = |values: &[f64]| {
+            let mut out = vec![0.0; channels];
+            out[before..before + values.len()].copy_from_slice(values);
+            out
+        };
+        Some(Moments {
+            mean: spread(&input.mean),
+            var: spread(&input.var),
+            positive: spread(&input.positive),
+            peak: spread(&input.peak),
+            signed: input.signed,
+        })
+    }
+
+    /// Channels stay if their number does; a flattened image repeats each channel.
+    fn flatten(&self, node: &NodeProto) -> Option<Moments> {
+        let input = self.input(node, 0)?;
+        let dims = self.graph.item_dims(node.output.first()?);
+        let features = *dims.first()?;
+        if features == input.channels() {
+            return Some(input.clone());
+        }
+        if dims.len() != 1 || features % input.channels() != 0 {
+            return None;
+        }
+        let times = features / input.channels();
+        let repeat =
+            |v: &[f64]| v.iter().flat_map(|&x| std::iter::repeat_n(x, times)).collect::<Vec<_>>();
+        Some(Moments {
+            mean: repeat(&input.mean),
+            var: repeat(&input.var),
+            positive: repeat(&input.positive),
+            peak: repeat(&input.peak),
+            signed: input.signed,
+        })
+    }
+
+    /// An end of a Clip: an operand since opset 11, an attribute before.
+    fn end(&self, node: &NodeProto, operand: usize, attribute: &str) -> Option<f64> {
+        let given = node.input.get(operand).filter(|n| !n.is_empty());
+        let value = match given {
+            Some(name) => self.graph.weight(name).ok()?.data.first().copied(),
+            None => node.attribute.iter().find(|a| a.name.as_deref() == Some(attribute))?.f,
+        };
+        value.map(f64::from)
+    }
+
+    fn size(&self, value: &str) -> usize {
+        self.graph.item_dims(value).iter().product()
+    }
+}
+
+/// The mean of `area` independent values.
+fn averaged(input: &Moments, area: f64) -> Moments {
+    let mut out = input.clone();
+    out.var.iter_mut().for_each(|v| *v /= area.max(1.0));
+    out.positive.iter_mut().for_each(|p| *p = 1.0 - (1.0 - *p).powf(area.max(1.0)));
+    out
+}
+
+fn ints(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+    node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).map(|a| a.ints.clone())
+}
+
+/// Values of an int64 initializer.
+fn integers(tensor: &TensorProto) -> Vec<i64> {
+    match &tensor.raw_data {
+        Some(raw) => raw
+            .chunks_exact(8)
+            .map(|b| b.iter().rev().fold(0i64, |v, &byte| (v << 8) | i64::from(byte)))
+            .collect(),
+        None => tensor.int64_data.clone(),
+    }
+}

@@ -1,0 +1,78 @@
+//! Min-max: the grid covers everything that was seen (Krishnamoorthi 2018, arXiv:1806.08342).
+
+use quantbench_core::grid::{affine_params, symmetric_scale};
+use quantbench_core::{Bits, Grid};
+
+use super::{Extent, Observer, RangeEstimator, WeightStyle};
+
+/// The range is `[min, max]` over all values, zero included.
+pub struct MinMax;
+
+impl RangeEstimator for MinMax {
+    fn name(&self) -> &'static str {
+        "min-max"
+    }
+
+    fn weights(&self, channel: &[f32], style: WeightStyle, bits: Bits) -> (f32, i32) {
+        let extent = Extent::of(channel);
+        match style {
+            WeightStyle::Symmetric => (symmetric_scale(extent.max_abs(), bits), 0),
+            WeightStyle::Affine => {
+                let (lo, hi) = extent.with_zero();
+                affine_params(lo, hi, bits)
+            }
+        }
+    }
+
+    fn passes(&self) -> usize {
+        1
+    }
+
+    fn observer(&self) -> Box<dyn Observer> {
+        Box::new(MinMaxObserver(Extent::EMPTY))
+    }
+}
+
+struct MinMaxObserver(Extent);
+
+impl Observer for MinMaxObserver {
+    fn observe(&mut self, _pass: usize, values: &[f32]) {
+        self.0 = self.0.join(Extent::of_parallel(values));
+    }
+
+    fn is_finite(&self) -> bool {
+        self.0.finite
+    }
+
+    fn grid(&self, bits: Bits) -> Grid {
+        let (lo, hi) = self.0.with_zero();
+        Grid::activation(lo, hi, bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_join_over_slices() {
+        let mut observer = MinMax.observer();
+        observer.observe(0, &[0.5, 2.0]);
+        observer.observe(0, &[-1.0, 1.0]);
+        assert_eq!(observer.grid(Bits::EIGHT), Grid::activation(-1.0, 2.0, Bits::EIGHT));
+    }
+
+    #[test]
+    fn zero_channels_get_scale_one() {
+        for style in [WeightStyle::Symmetric, WeightStyle::Affine] {
+            assert_eq!(MinMax.weights(&[0.0; 9], style, Bits::EIGHT), (1.0, 0));
+        }
+    }
+
+    #[test]
+    fn a_symmetric_scale_reaches_the_largest_magnitude() {
+        let four = Bits::new(4).unwrap();
+        let (scale, zero) = MinMax.weights(&[-3.5, 1.0], WeightStyle::Symmetric, four);
+        assert_eq!((scale, zero), (0.5, 0));
+    }
+}
