@@ -1,8 +1,10 @@
 //! The binary `quantbench`: a table of contents.
 
 mod args;
+mod context;
 mod exit;
 mod out;
+mod progress;
 mod signals;
 mod verbs;
 

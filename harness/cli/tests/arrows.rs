@@ -11,14 +11,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("hardware", &["core", "graph"]),
     ("measure", &["core", "engine", "hardware"]),
     ("datasets", &["core"]),
-    (
-        "runner",
-        &["core", "graph", "engine", "methods", "hardware", "measure", "datasets"],
-    ),
+    ("runner", &["core", "graph", "engine", "methods", "hardware", "measure", "datasets"]),
     ("report", &["core"]),
     (
         "cli",
-        &["core", "graph", "engine", "methods", "hardware", "measure", "datasets", "runner", "report"],
+        &[
+            "core", "graph", "engine", "methods", "hardware", "measure", "datasets", "runner",
+            "report",
+        ],
     ),
 ];
 
@@ -106,7 +106,8 @@ fn methods_touch_no_file_clock_network_or_environment() {
             let text = std::fs::read_to_string(&path).unwrap();
             // Tests may read golden files.
             let code = text.split("#[cfg(test)]").next().unwrap_or("");
-            for forbidden in ["std::fs", "std::env", "std::net", "std::time", "quantbench_hardware"] {
+            for forbidden in ["std::fs", "std::env", "std::net", "std::time", "quantbench_hardware"]
+            {
                 assert!(!code.contains(forbidden), "{} uses {forbidden}", path.display());
             }
         }

@@ -33,6 +33,7 @@ struct Setting {
     threads: usize,
     batch: usize,
     pairs: usize,
+    images: usize,
     optimisation: Optimisation,
 }
 
@@ -48,7 +49,7 @@ fn main() -> std::process::ExitCode {
 
 fn compare() -> Outcome<()> {
     let setting = setting()?;
-    let (onnx, images) = inputs(&setting.model)?;
+    let (onnx, images) = inputs(&setting.model, setting.images)?;
     let runtime = Runtime::load()?;
 
     let options = Options { threads: setting.threads, optimisation: setting.optimisation };
@@ -100,13 +101,14 @@ fn compare() -> Outcome<()> {
     Ok(())
 }
 
-/// `[CONFIG] [--threads N] [--batch N] [--pairs N] [--off]`.
+/// `[CONFIG] [--threads N] [--batch N] [--pairs N] [--images N] [--off]`.
 fn setting() -> Outcome<Setting> {
     let mut setting = Setting {
         model: "configs/models/resnet-shapes10.yaml".to_string(),
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         batch: 128,
         pairs: 9,
+        images: usize::MAX,
         optimisation: Optimisation::All,
     };
     let mut arguments = std::env::args().skip(1);
@@ -121,6 +123,7 @@ fn setting() -> Outcome<Setting> {
             "--threads" => setting.threads = number()?,
             "--batch" => setting.batch = number()?,
             "--pairs" => setting.pairs = number()?,
+            "--images" => setting.images = number()?,
             "--off" => setting.optimisation = Optimisation::Off,
             other if other.starts_with('-') => return Err(format!("unknown option {other}").into()),
             path => setting.model = path.to_string(),
@@ -129,8 +132,8 @@ fn setting() -> Outcome<Setting> {
     Ok(setting)
 }
 
-/// The model's bytes and its test images, not yet preprocessed.
-fn inputs(config: &str) -> Outcome<(Vec<u8>, Images)> {
+/// The model's bytes and its first test images, not yet preprocessed.
+fn inputs(config: &str, images: usize) -> Outcome<(Vec<u8>, Images)> {
     let text = std::fs::read_to_string(config).map_err(|e| format!("{config}: {e}"))?;
     let model: Model = serde_yaml::from_str(&text).map_err(|e| format!("{config}: {e}"))?;
     let roots = DataRoots::from_env();
@@ -144,7 +147,8 @@ fn inputs(config: &str) -> Outcome<(Vec<u8>, Images)> {
         None => return Err(format!("{} is not in {}", model.file, roots.described()).into()),
     };
     let split = Arc::new(load(&manifest, Part::Test, &roots)?);
-    Ok((onnx, Images::all(split, &model.preprocess)?))
+    let first = split.first(images);
+    Ok((onnx, Images::new(split, first, &model.preprocess)?))
 }
 
 /// A session as a plain user of `ort` makes one: graph, threads and level, all else by default.

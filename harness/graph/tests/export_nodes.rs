@@ -5,8 +5,10 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{quantized, spec, tiny};
-use quantbench_core::{FirstLast, SitesRule};
-use quantbench_graph::onnx::data_type::{INT2, INT4, INT8, INT32};
+use prost::Message;
+use quantbench_core::{Bits, FirstLast, Granularity, Grid, Levels, SitesRule};
+use quantbench_graph::onnx::ModelProto;
+use quantbench_graph::onnx::data_type::{FLOAT, INT2, INT4, INT8, INT32};
 use quantbench_graph::{Artefact, ExportOptions, Graph, export};
 
 fn exported(label: &str, rule: SitesRule, portable: bool) -> (Artefact, Graph) {
@@ -133,6 +135,44 @@ fn fewer_levels_than_the_container_are_clipped_first() {
         assert_eq!(graph.weight(&format!("{value}_lowest")).unwrap().data, [lo]);
         assert_eq!(graph.weight(&format!("{value}_highest")).unwrap().data, [hi]);
     }
+}
+
+/// The tiny network with other kinds of activation grids: signed bytes, signs, three levels.
+fn unusual() -> Artefact {
+    let mut artefact = quantized(&tiny(), &spec("w8a8", SitesRule::Academic, FirstLast::EightBit));
+    let one = |levels, bits| Grid {
+        levels,
+        bits: Bits::new(bits).unwrap(),
+        granularity: Granularity::Tensor,
+        scale: vec![0.5],
+        zero_point: vec![0],
+    };
+    let signed = Levels::Affine { qmin: -128, qmax: 127 };
+    artefact.activations.insert("input".into(), one(signed, 8));
+    artefact.activations.insert("stem_relu".into(), one(Levels::Binary, 1));
+    artefact.activations.insert("a_relu".into(), one(Levels::Ternary, 2));
+    artefact
+}
+
+#[test]
+fn signs_are_chosen_and_three_levels_are_clipped_bytes() {
+    let bytes = export(&unusual(), ExportOptions::default()).unwrap();
+    // Read as a message: graphs that are loaded need not know Where.
+    let graph = ModelProto::decode(bytes.as_slice()).unwrap().graph.unwrap();
+    let data = |name: &str| {
+        let held = graph.initializer.iter().find(|t| t.name.as_deref() == Some(name)).unwrap();
+        (held.data_type.unwrap(), held.raw_data.clone().unwrap())
+    };
+    let float = |v: f32| (FLOAT, v.to_le_bytes().to_vec());
+    assert_eq!(data("input_zero_point"), (INT8, vec![0]));
+    assert_eq!((data("a_relu_lowest"), data("a_relu_highest")), (float(-0.5), float(0.5)));
+    let sign = graph.node.iter().find(|n| n.op_type.as_deref() == Some("Where")).unwrap();
+    // Where takes the second input at true: zero and above.
+    assert_eq!(sign.input, ["stem_relu_above", "stem_relu_highest", "stem_relu_lowest"]);
+    assert_eq!((data("stem_relu_lowest"), data("stem_relu_highest")), (float(-0.5), float(0.5)));
+    let above = graph.node.iter().find(|n| n.output == ["stem_relu_above"]).unwrap();
+    assert_eq!(above.op_type.as_deref(), Some("GreaterOrEqual"));
+    assert_eq!(above.input, ["stem_relu", "stem_relu_threshold"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Numbers and names as tables print them.
 
+use std::fmt::Write as _;
+
 use quantbench_core::row::Cell;
 use quantbench_core::{Needs, Row, Widths};
 
@@ -63,13 +65,13 @@ pub fn data(needs: Needs, images: usize) -> String {
 pub fn cell(cell: &Cell) -> String {
     let mut text = format!("{} / {}", cell.model, cell.method);
     if let Some(spec) = &cell.spec {
-        text += &format!(" / {}", widths(spec.bits));
+        let _ = write!(text, " / {}", widths(spec.bits));
     }
     if let Some(draw) = cell.draw {
-        text += &format!(" / draw {draw}");
+        let _ = write!(text, " / draw {draw}");
     }
     if let Some(seed) = cell.seed {
-        text += &format!(" / seed {seed}");
+        let _ = write!(text, " / seed {seed}");
     }
     text
 }

@@ -6,6 +6,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 
 use quantbench_core::row::{FP32, Gate};
 use quantbench_core::{Family, Row, Spec};
@@ -159,7 +160,7 @@ impl<'a> Groups<'a> {
         let subject = &self.subjects[index];
         let mut name = format!("{} on {}", subject.model, subject.dataset);
         if let Some(n) = subject.test_images {
-            name += &format!(" (partial: first {n} test images)");
+            let _ = write!(name, " (partial: first {n} test images)");
         }
         let twins = self.subjects.iter().filter(|s| {
             (&s.model, &s.dataset, s.test_images)
@@ -167,7 +168,8 @@ impl<'a> Groups<'a> {
         });
         if twins.count() > 1 {
             let short = |hash: &str| hash.chars().take(8).collect::<String>();
-            name += &format!(
+            let _ = write!(
+                name,
                 " [model {}, data {}, {}]",
                 short(&subject.model_sha256),
                 short(&subject.test_data),

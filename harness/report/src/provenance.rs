@@ -1,6 +1,7 @@
 //! Where the rows come from: what was run, with which code, on which machine.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use crate::format;
 use crate::select::Marked;
@@ -143,7 +144,7 @@ impl Provenance {
             ("Rows", vec![counted]),
         ];
         if self.model_files.is_empty() {
-            facts[1].1 = self.models.clone();
+            facts[1].1.clone_from(&self.models);
         }
         facts.retain(|(_, values)| values.iter().any(|v| !v.is_empty()));
         facts
@@ -172,10 +173,10 @@ fn machine(m: &quantbench_core::row::Machine) -> String {
         m.platform
     );
     if !m.isa.is_empty() {
-        text += &format!(", {}", m.isa.join(" "));
+        let _ = write!(text, ", {}", m.isa.join(" "));
     }
     if let Some(governor) = &m.governor {
-        text += &format!(", governor {governor}");
+        let _ = write!(text, ", governor {governor}");
     }
     text
 }

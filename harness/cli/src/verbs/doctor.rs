@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use quantbench_datasets::DataRoots;
+use quantbench_datasets::{DataRoots, Part};
 use quantbench_engine::Runtime;
-use quantbench_runner::Catalog;
 
-use crate::exit::{Exit, OrExit, Outcome};
+use crate::context;
+use crate::exit::{Exit, Outcome};
 use crate::out;
 
 /// Checks one thing after the other and prints a line each.
@@ -33,11 +33,17 @@ pub fn run(configs: Option<&Path>) -> Outcome {
         machine.platform,
         machine.isa.join(", ")
     ));
-    let catalog = Catalog::load(configs).or_usage()?;
+    let catalog = context::catalog(configs)?;
     let roots = DataRoots::from_env();
     for dataset in catalog.datasets() {
-        match quantbench_datasets::locate(dataset, &roots) {
-            Ok(place) => lines.push(format!("ok       data set {}: {place}", dataset.name)),
+        match quantbench_datasets::load(dataset, Part::Test, &roots) {
+            Ok(split) => {
+                lines.push(format!(
+                    "ok       data set {}: {} test images",
+                    dataset.name,
+                    split.len()
+                ));
+            }
             Err(error) => lines.push(format!("absent   data set {}: {error}", dataset.name)),
         }
     }

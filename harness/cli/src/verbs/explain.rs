@@ -1,7 +1,7 @@
 //! `explain`: a method's card.
 
-use quantbench_core::card::{Card, WidthRange};
 use quantbench_core::Needs;
+use quantbench_core::card::{Card, WidthRange};
 
 use crate::args::ExplainArgs;
 use crate::exit::{Exit, OrExit, Outcome};
@@ -17,8 +17,7 @@ pub fn run(args: &ExplainArgs) -> Outcome {
 /// The card as text.
 fn text(card: &Card, grant: Needs) -> String {
     let WidthRange { weights: (lo, hi), ternary, activations: (alo, ahi) } = card.widths;
-    let weights =
-        if ternary { "ternary (w2t)".to_string() } else { format!("{lo} to {hi} bits") };
+    let weights = if ternary { "ternary (w2t)".to_string() } else { format!("{lo} to {hi} bits") };
     let mut lines = vec![
         format!("{} (version {}), {}", card.name, card.version, card.family),
         String::new(),

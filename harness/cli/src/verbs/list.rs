@@ -6,6 +6,7 @@ use quantbench_runner::Catalog;
 use serde_json::{Value, json};
 
 use crate::args::{Kind, ListArgs};
+use crate::context;
 use crate::exit::{Exit, Failure, OrExit, Outcome};
 use crate::out;
 
@@ -13,7 +14,7 @@ use crate::out;
 pub fn run(args: &ListArgs, configs: Option<&Path>) -> Outcome {
     let (head, rows) = match args.kind {
         Kind::Methods => methods(),
-        kind => from_catalog(kind, &Catalog::load(configs).or_usage()?),
+        kind => from_catalog(kind, &context::catalog(configs)?),
     };
     if args.json {
         let list: Vec<Value> = rows
@@ -61,9 +62,9 @@ fn from_catalog(kind: Kind, catalog: &Catalog) -> Listing {
             (vec!["model", "data set", "fp32 top-1 %", "summary"], rows.collect())
         }
         Kind::Datasets => {
-            let rows = catalog
-                .datasets()
-                .map(|d| vec![d.name.clone(), d.classes.to_string(), d.licence.clone(), d.summary.clone()]);
+            let rows = catalog.datasets().map(|d| {
+                vec![d.name.clone(), d.classes.to_string(), d.licence.clone(), d.summary.clone()]
+            });
             (vec!["data set", "classes", "licence", "summary"], rows.collect())
         }
         Kind::Profiles | Kind::Methods => {
@@ -76,7 +77,10 @@ fn from_catalog(kind: Kind, catalog: &Catalog) -> Listing {
                     p.summary.clone(),
                 ]
             });
-            (vec!["profile", "numbers", "weight bits", "activation bits", "summary"], rows.collect())
+            (
+                vec!["profile", "numbers", "weight bits", "activation bits", "summary"],
+                rows.collect(),
+            )
         }
     }
 }

@@ -18,6 +18,9 @@ pub fn run(args: &ReportArgs) -> Outcome {
     let report = quantbench_report::build(&rows)
         .with_context(|| format!("no report from {}", args.dir.display()))
         .or_usage()?;
+    for warning in report.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let folder: PathBuf = args.out.clone().unwrap_or_else(|| args.dir.join("report"));
     for (name, bytes) in report.files() {
         let path = folder.join(&name);

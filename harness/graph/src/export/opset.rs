@@ -128,10 +128,10 @@ impl Step<'_> {
         let name = op(node).to_string();
         match name.as_str() {
             "Squeeze" | "Unsqueeze" | "ReduceSum" if self.crosses(13) => {
-                self.to_input(node, "axes", 1);
+                self.move_to_input(node, "axes", 1);
             }
             name if REDUCTIONS.contains(&name) && self.crosses(18) => {
-                self.to_input(node, "axes", 1);
+                self.move_to_input(node, "axes", 1);
             }
             "Softmax" | "LogSoftmax" if self.crosses(13) => self.softmax(node)?,
             "Dropout" if self.crosses(12) => {
@@ -139,7 +139,7 @@ impl Step<'_> {
                 take(node, "ratio");
             }
             "Split" if self.crosses(18) => {
-                self.to_input(node, "split", 1);
+                self.move_to_input(node, "split", 1);
                 if node.input.len() < 2 {
                     node.attribute.push(int("num_outputs", node.output.len() as i64));
                 }
@@ -159,7 +159,7 @@ impl Step<'_> {
     }
 
     /// Moves a list of integers from an attribute to input `place`.
-    fn to_input(&mut self, node: &mut NodeProto, attribute: &str, place: usize) {
+    fn move_to_input(&mut self, node: &mut NodeProto, attribute: &str, place: usize) {
         let Some(list) = take(node, attribute) else { return };
         let output = node.output.first().map_or("", String::as_str);
         let bytes = list.ints.iter().flat_map(|v| v.to_le_bytes()).collect();

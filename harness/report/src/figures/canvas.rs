@@ -152,6 +152,7 @@ fn px(width: f64) -> u32 {
     (width * FINE).round() as u32
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a function for `map_err`")]
 fn words<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> String {
     error.to_string()
 }

@@ -180,9 +180,15 @@ mod tests {
     fn unknown_names_get_near_matches() {
         let catalog = Catalog::load(None).unwrap();
         let text = catalog.model("resnet20").unwrap_err().to_string();
-        assert!(text.starts_with("unknown model \"resnet20\"; did you mean \"resnet20-cifar10\"?"), "{text}");
+        assert!(
+            text.starts_with("unknown model \"resnet20\"; did you mean \"resnet20-cifar10\"?"),
+            "{text}"
+        );
         let text = catalog.dataset("cifr10").unwrap_err().to_string();
-        assert!(text.starts_with("unknown data set \"cifr10\"; did you mean \"cifar10\"?"), "{text}");
+        assert!(
+            text.starts_with("unknown data set \"cifr10\"; did you mean \"cifar10\"?"),
+            "{text}"
+        );
         let text = catalog.profile("x86-avx").unwrap_err().to_string();
         assert!(text.contains("did you mean \"x86-avx2\"?"), "{text}");
     }

@@ -245,12 +245,28 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_line_and_way_out() {
         for (from, to, expected) in [
-            ("fp32_top1: 90.5", "fp32_top: 90.5", "tiny.yaml:7: unknown key \"fp32_top\"; did you mean \"fp32_top1\"?"),
-            ("90.5", "905", "tiny.yaml:7: fp32_top1: 905 does not fit; expected a number from 0 to 100"),
+            (
+                "fp32_top1: 90.5",
+                "fp32_top: 90.5",
+                "tiny.yaml:7: unknown key \"fp32_top\"; did you mean \"fp32_top1\"?",
+            ),
+            (
+                "90.5",
+                "905",
+                "tiny.yaml:7: fp32_top1: 905 does not fit; expected a number from 0 to 100",
+            ),
             ("26bc", "26b", "tiny.yaml:4: sha256: expected 64 lower-case hexadecimal digits"),
-            ("file: tiny.onnx", "file: ../tiny.onnx", "tiny.yaml:3: file: \"../tiny.onnx\" does not fit"),
+            (
+                "file: tiny.onnx",
+                "file: ../tiny.onnx",
+                "tiny.yaml:3: file: \"../tiny.onnx\" does not fit",
+            ),
             ("std: [0.25]", "std: [0]", "tiny.yaml:6: preprocess.std[0]: 0 does not fit"),
-            ("std: [0.25]", "std: [1, 1]", "tiny.yaml:6: preprocess: preprocessing unit@1: mean has 1 values; expected 2"),
+            (
+                "std: [0.25]",
+                "std: [1, 1]",
+                "tiny.yaml:6: preprocess: preprocessing unit@1: mean has 1 values; expected 2",
+            ),
             ("name: tiny\n", "", "tiny.yaml:1: key \"name\" is missing; add it"),
         ] {
             let text = complaint(from, to);

@@ -160,26 +160,26 @@ fn named(node: &Node<'_>) -> Result<At<String>, ConfigError> {
 
 /// A list of names without duplicates.
 fn names(node: &Node<'_>) -> Result<Vec<At<String>>, ConfigError> {
-    unique(node.filled_list()?, Node::text)
+    unique(&node.filled_list()?, Node::text)
 }
 
 /// A list of whole numbers without duplicates.
 fn numbers(node: &Node<'_>) -> Result<Vec<u64>, ConfigError> {
-    let placed = unique(node.filled_list()?, |n| n.whole(0, u64::from(u32::MAX)))?;
+    let placed = unique(&node.filled_list()?, |n| n.whole(0, u64::from(u32::MAX)))?;
     Ok(placed.into_iter().map(|at| at.value).collect())
 }
 
 /// A list of specs without duplicates.
 fn specs(node: &Node<'_>) -> Result<Vec<At<Spec>>, ConfigError> {
-    unique(node.filled_list()?, spec)
+    unique(&node.filled_list()?, spec)
 }
 
 fn unique<'a, T: PartialEq>(
-    nodes: Vec<Node<'a>>,
+    nodes: &[Node<'a>],
     read: impl Fn(&Node<'a>) -> Result<T, ConfigError>,
 ) -> Result<Vec<At<T>>, ConfigError> {
     let mut out: Vec<At<T>> = Vec::with_capacity(nodes.len());
-    for node in &nodes {
+    for node in nodes {
         let value = read(node)?;
         if let Some(first) = out.iter().find(|at| at.value == value) {
             return Err(node.fail(format_args!("is the same as {}; name it once", first.key)));
@@ -219,7 +219,9 @@ pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
         spec
     };
     if spec.bits.is_fp32() {
-        return Err(node.fail("w32a32 quantizes nothing; FP32 is a row of every survey, leave it out"));
+        return Err(
+            node.fail("w32a32 quantizes nothing; FP32 is a row of every survey, leave it out")
+        );
     }
     Ok(spec)
 }
@@ -305,32 +307,91 @@ mod tests {
     #[test]
     fn every_mistake_has_its_line_and_a_way_out() {
         for (from, to, expected) in [
-            ("dataset:", "dataet:", "tiny.yaml:2: unknown key \"dataet\"; did you mean \"dataset\"?"),
-            ("draws: [0, 1]", "draw: 0", "tiny.yaml:10: calibration: unknown key \"draw\"; did you mean \"draws\"?"),
-            ("images: 64", "images: 0", "tiny.yaml:10: calibration.images: 0 does not fit; expected a whole number from 1 to"),
-            ("images: 64", "images: many", "tiny.yaml:10: calibration.images: \"many\" does not fit"),
-            ("[0, 1]", "[0, 0]", "tiny.yaml:10: calibration.draws[1]: is the same as calibration.draws[0]"),
+            (
+                "dataset:",
+                "dataet:",
+                "tiny.yaml:2: unknown key \"dataet\"; did you mean \"dataset\"?",
+            ),
+            (
+                "draws: [0, 1]",
+                "draw: 0",
+                "tiny.yaml:10: calibration: unknown key \"draw\"; did you mean \"draws\"?",
+            ),
+            (
+                "images: 64",
+                "images: 0",
+                "tiny.yaml:10: calibration.images: 0 does not fit; expected a whole number from 1 to",
+            ),
+            (
+                "images: 64",
+                "images: many",
+                "tiny.yaml:10: calibration.images: \"many\" does not fit",
+            ),
+            (
+                "[0, 1]",
+                "[0, 0]",
+                "tiny.yaml:10: calibration.draws[1]: is the same as calibration.draws[0]",
+            ),
             ("[0, 1]", "[-1]", "tiny.yaml:10: calibration.draws[0]: -1 does not fit"),
-            ("- w8a8", "- w9a8", "tiny.yaml:8: specs[0]: 9 bits are not supported; expected 1 to 8, or 32 for FP32"),
+            (
+                "- w8a8",
+                "- w9a8",
+                "tiny.yaml:8: specs[0]: 9 bits are not supported; expected 1 to 8, or 32 for FP32",
+            ),
             ("- w8a8", "- 8", "tiny.yaml:8: specs[0]: 8 does not fit; expected a mapping"),
             ("- w8a8", "- w32a32", "tiny.yaml:8: specs[0]: w32a32 quantizes nothing"),
-            ("- w8a8", "- {bits: w4a4, image: same}", "tiny.yaml:9: specs[1]: is the same as specs[0]"),
-            ("image: same", "image: sam", "tiny.yaml:9: specs[1].image: unknown value \"sam\"; did you mean \"same\"?"),
-            ("image: same", "imag: same", "tiny.yaml:9: specs[1]: unknown key \"imag\"; did you mean \"image\"?"),
-            ("name: tiny", "name: Tiny One", "tiny.yaml:1: name: \"Tiny One\" does not fit; expected a name of"),
+            (
+                "- w8a8",
+                "- {bits: w4a4, image: same}",
+                "tiny.yaml:9: specs[1]: is the same as specs[0]",
+            ),
+            (
+                "image: same",
+                "image: sam",
+                "tiny.yaml:9: specs[1].image: unknown value \"sam\"; did you mean \"same\"?",
+            ),
+            (
+                "image: same",
+                "imag: same",
+                "tiny.yaml:9: specs[1]: unknown key \"imag\"; did you mean \"image\"?",
+            ),
+            (
+                "name: tiny",
+                "name: Tiny One",
+                "tiny.yaml:1: name: \"Tiny One\" does not fit; expected a name of",
+            ),
             ("[resnet-shapes10]", "[a, b, a]", "tiny.yaml:3: models[2]: is the same as models[0]"),
             ("[resnet-shapes10]", "[]", "tiny.yaml:3: models: an empty list does not fit"),
-            ("[resnet-shapes10]", "resnet-shapes10", "tiny.yaml:3: models: \"resnet-shapes10\" does not fit; expected a list"),
-            ("bn_reestimate: true", "bn_reestimate: [1]", "tiny.yaml:6: methods[1].params.bn_reestimate: expected true"),
+            (
+                "[resnet-shapes10]",
+                "resnet-shapes10",
+                "tiny.yaml:3: models: \"resnet-shapes10\" does not fit; expected a list",
+            ),
+            (
+                "bn_reestimate: true",
+                "bn_reestimate: [1]",
+                "tiny.yaml:6: methods[1].params.bn_reestimate: expected true",
+            ),
             ("models: [resnet-shapes10]\n", "", "tiny.yaml:1: key \"models\" is missing; add it"),
-            ("name: tiny", "name: tiny\ndeployed: always", "tiny.yaml:2: deployed: unknown value \"always\"; known: auto, never"),
-            ("name: tiny", "name: tiny\nevaluation: {batch: 0}", "tiny.yaml:2: evaluation.batch: 0 does not fit"),
+            (
+                "name: tiny",
+                "name: tiny\ndeployed: always",
+                "tiny.yaml:2: deployed: unknown value \"always\"; known: auto, never",
+            ),
+            (
+                "name: tiny",
+                "name: tiny\nevaluation: {batch: 0}",
+                "tiny.yaml:2: evaluation.batch: 0 does not fit",
+            ),
         ] {
             let text = complaint(from, to);
             assert!(text.starts_with(expected), "{text}\nshould start with {expected}");
         }
         let text = Survey::parse("", "empty.yaml").unwrap_err().to_string();
-        assert_eq!(text, "empty.yaml: an empty value does not fit; expected a mapping of keys to values");
+        assert_eq!(
+            text,
+            "empty.yaml:1: an empty value does not fit; expected a mapping of keys to values"
+        );
         let text = Survey::load(Path::new("/nowhere/x.yaml")).unwrap_err().to_string();
         assert!(text.starts_with("cannot read /nowhere/x.yaml: No such file"), "{text}");
     }

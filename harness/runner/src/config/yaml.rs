@@ -393,7 +393,10 @@ mod tests {
             "f.yaml:3: list[0].b: \"x\" does not fit; expected a whole number from 1 to 9"
         );
         let message = element.fields(&["bits"]).err().unwrap().to_string();
-        assert_eq!(message, "f.yaml:3: list[0]: unknown key \"b\"; did you mean \"bits\"? (known: bits)");
+        assert_eq!(
+            message,
+            "f.yaml:3: list[0]: unknown key \"b\"; did you mean \"bits\"? (known: bits)"
+        );
         let message = fields.need("c").unwrap_err().to_string();
         assert_eq!(message, "f.yaml:1: key \"c\" is missing; add it");
     }

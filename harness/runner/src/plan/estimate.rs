@@ -59,10 +59,7 @@ fn keys(cell: &Cell) -> [[String; 3]; 2] {
     let images = cell.test_images.map_or(String::new(), |n| format!("@{n}"));
     let model = format!("{}{images}", cell.model);
     let widths = cell.spec.map_or(String::new(), |s| s.bits.to_string());
-    [
-        [model.clone(), cell.method.clone(), widths],
-        [model, cell.method.clone(), String::new()],
-    ]
+    [[model.clone(), cell.method.clone(), widths], [model, cell.method.clone(), String::new()]]
 }
 
 /// A rough guess for a small residual network on two cores: 1,500 images per second forward,

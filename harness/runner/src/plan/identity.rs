@@ -109,8 +109,7 @@ pub fn ids(cell: &Cell, sources: &Sources<'_>) -> CellIds {
         seed: None,
         ..cell.clone()
     };
-    let eval_fp32 =
-        eval_id(&plain, sources, &artefact_id(&plain, sources), Mode::Simulated);
+    let eval_fp32 = eval_id(&plain, sources, &artefact_id(&plain, sources), Mode::Simulated);
     let key = CellKey { kind: "cell", cell, artefact: &artefact, eval: &eval };
     let granted = cell.needs != Needs::Nothing;
     CellIds {
@@ -204,7 +203,8 @@ mod tests {
     fn an_artefact_does_not_depend_on_where_it_is_evaluated() {
         let p = preprocess();
         let base = ids(&cell(), &with(&p));
-        let elsewhere = Sources { runtime: "1.33.0", isa: "aarch64-neon", test: "other", ..with(&p) };
+        let elsewhere =
+            Sources { runtime: "1.33.0", isa: "aarch64-neon", test: "other", ..with(&p) };
         let there = ids(&cell(), &elsewhere);
         assert_eq!(base.ids.artefact, there.ids.artefact);
         assert_ne!(base.ids.eval, there.ids.eval);

@@ -1,9 +1,9 @@
 //! How people read a cell in one line.
 
-use quantbench_core::Spec;
 use quantbench_core::card::Params;
 use quantbench_core::row::Cell;
-use quantbench_methods::find;
+use quantbench_core::{Param, Spec};
+use quantbench_methods::{Method, find};
 
 /// `model/method/spec/draw`; parameters and rules appear where they differ from the defaults.
 pub(crate) fn of(cell: &Cell) -> String {
@@ -16,9 +16,9 @@ pub(crate) fn of(cell: &Cell) -> String {
 
 /// A method with the parameters that differ from its defaults.
 pub(crate) fn method(name: &str, params: &Params) -> String {
-    let card = find(name).map(|m| m.card()).ok();
+    let card = find(name).map(Method::card).ok();
     let default = |key: &str| {
-        card.and_then(|c| c.params.iter().find(|p| p.name == key)).map(|p| p.default_value())
+        card.and_then(|c| c.params.iter().find(|p| p.name == key)).map(Param::default_value)
     };
     let own: Vec<String> = params
         .iter()

@@ -143,8 +143,7 @@ fn cells<'c>(
         test_images,
         deployed: false,
     };
-    let mut out: Vec<(&ModelCard, Cell)> =
-        resolved.models.iter().map(|m| (*m, plain(m))).collect();
+    let mut out: Vec<(&ModelCard, Cell)> = resolved.models.iter().map(|m| (*m, plain(m))).collect();
     // Draw by draw: a run that is stopped early has whole comparisons on its first draw.
     for (round, draw) in survey.calibration.draws.iter().enumerate() {
         for model in &resolved.models {
@@ -210,7 +209,8 @@ fn keep_only(plan: &mut Plan, filter: &Filter) -> Result<(), ConfigError> {
         .collect();
     if models.is_empty() {
         let some: Vec<&str> = plan.cells.iter().rev().take(3).map(|c| c.label.as_str()).collect();
-        let message = format!("no cell's label contains {text:?}; labels are like {}", some.join(", "));
+        let message =
+            format!("no cell's label contains {text:?}; labels are like {}", some.join(", "));
         return Err(ConfigError::Option { option: "--only", message });
     }
     plan.cells.retain(|c| {
@@ -223,7 +223,9 @@ fn partial(filter: &Filter, test_images: Option<usize>) -> Option<String> {
     let parts: Vec<String> = [
         filter.only.as_ref().map(|text| format!("only cells with {text:?}")),
         test_images.map(|n| format!("the first {n} test images")),
-        filter.time_budget.map(|t| format!("cells started within {}", humantime::format_duration(t))),
+        filter
+            .time_budget
+            .map(|t| format!("cells started within {}", humantime::format_duration(t))),
     ]
     .into_iter()
     .flatten()
@@ -240,9 +242,12 @@ fn remarks(survey: &Survey, resolved: &Resolved<'_>) -> Vec<String> {
                 .to_string(),
         );
     }
-    let mut specs: Vec<Spec> = resolved.chosen.iter().map(|c| c.spec).collect();
-    specs.sort_unstable();
-    specs.dedup();
+    let mut specs: Vec<Spec> = Vec::new();
+    for chosen in &resolved.chosen {
+        if !specs.contains(&chosen.spec) {
+            specs.push(chosen.spec);
+        }
+    }
     for profile in &resolved.profiles {
         let unfit = specs.iter().filter_map(|spec| profile.check(spec).err());
         out.extend(unfit.map(|u| format!("simulated only: {u}")));

@@ -43,7 +43,10 @@ pub(crate) fn resolve<'c>(
             let (name, its) = (&model.name, &model.dataset);
             return Err(survey.fail(
                 place,
-                format_args!("model {name} is for data set {its}, the survey's is {}", dataset.name),
+                format_args!(
+                    "model {name} is for data set {its}, the survey's is {}",
+                    dataset.name
+                ),
             ));
         }
         models.push(model);
@@ -109,7 +112,8 @@ fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
                 }
                 Err(reason) if entry.specs.is_some() => return Err(survey.fail(place, reason)),
                 Err(reason) => {
-                    let label = format!("{}/{}", label::method(card.name, &params), label::spec(&spec));
+                    let label =
+                        format!("{}/{}", label::method(card.name, &params), label::spec(&spec));
                     unfit.push((label, reason));
                 }
             }

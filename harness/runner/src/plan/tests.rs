@@ -1,0 +1,222 @@
+//! Plans on a machine as described: no file, no runtime library needed.
+
+use quantbench_datasets::DataRoots;
+
+use super::*;
+
+const TINY: &str = "name: tiny
+dataset: cifar10
+models: [resnet8-cifar10, resnet20-cifar10]
+methods:
+  - minmax
+  - squant
+  - {name: twn, params: {bn_reestimate: true}}
+specs:
+  - w8a8
+  - {bits: w4a4, image: same}
+  - w2ta8
+calibration: {images: 64, draws: [0, 1]}
+profiles: [x86-avx2]
+";
+
+fn here() -> Here {
+    let roots = DataRoots { dirs: vec![], cache: std::env::temp_dir().join("quantbench-none") };
+    Here::with(roots, Ok("1.32.0".into()), "x86-64-avx2".into())
+}
+
+fn expand(text: &str, filter: &Filter) -> Result<Plan, ConfigError> {
+    let catalog = Catalog::load(None)?;
+    plan_here(&Survey::parse(text, "tiny.yaml")?, &catalog, filter, &here())
+}
+
+fn complaint(from: &str, to: &str) -> String {
+    assert!(TINY.contains(from), "{from}");
+    expand(&TINY.replace(from, to), &Filter::default()).unwrap_err().to_string()
+}
+
+#[test]
+fn the_matrix_is_expanded_with_fp32_first_and_draws_outermost() {
+    let plan = expand(TINY, &Filter::default()).unwrap();
+    let labels: Vec<&str> = plan.cells.iter().map(|c| c.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            "resnet8-cifar10/fp32",
+            "resnet20-cifar10/fp32",
+            "resnet8-cifar10/minmax/w8a8/draw0",
+            "resnet8-cifar10/minmax/w4a4[image=same]/draw0",
+            "resnet8-cifar10/squant/w8a8",
+            "resnet8-cifar10/squant/w4a4[image=same]",
+            "resnet8-cifar10/twn[bn_reestimate=true]/w2ta8/draw0",
+            "resnet20-cifar10/minmax/w8a8/draw0",
+            "resnet20-cifar10/minmax/w4a4[image=same]/draw0",
+            "resnet20-cifar10/squant/w8a8",
+            "resnet20-cifar10/squant/w4a4[image=same]",
+            "resnet20-cifar10/twn[bn_reestimate=true]/w2ta8/draw0",
+            "resnet8-cifar10/minmax/w8a8/draw1",
+            "resnet8-cifar10/minmax/w4a4[image=same]/draw1",
+            "resnet8-cifar10/twn[bn_reestimate=true]/w2ta8/draw1",
+            "resnet20-cifar10/minmax/w8a8/draw1",
+            "resnet20-cifar10/minmax/w4a4[image=same]/draw1",
+            "resnet20-cifar10/twn[bn_reestimate=true]/w2ta8/draw1",
+        ]
+    );
+    let unfit: Vec<&str> = plan.unfit.iter().map(|(label, _)| label.as_str()).collect();
+    assert_eq!(
+        unfit,
+        [
+            "minmax/w2ta8",
+            "squant/w2ta8",
+            "twn[bn_reestimate=true]/w8a8",
+            "twn[bn_reestimate=true]/w4a4[image=same]"
+        ]
+    );
+    assert!(plan.unfit[2].1.contains("ternary weights only"), "{}", plan.unfit[2].1);
+    assert!(plan.partial.is_none());
+    assert!(
+        plan.remarks[0].starts_with("simulated only: x86-avx2 cannot run w4a4"),
+        "{:?}",
+        plan.remarks
+    );
+}
+
+#[test]
+fn ids_are_known_without_the_files_and_differ_between_cells() {
+    let plan = expand(TINY, &Filter::default()).unwrap();
+    let ids: std::collections::BTreeSet<&str> =
+        plan.cells.iter().map(|c| c.ids.as_ref().unwrap().cell.as_str()).collect();
+    assert_eq!(ids.len(), plan.cells.len());
+    assert_eq!(plan.missing.len(), 2, "{:?}", plan.missing);
+    assert!(plan.missing[0].contains("resnet8-cifar10.onnx is in none of the data folders"));
+    let free = plan.cells.iter().find(|c| c.cell.method == "squant").unwrap();
+    assert_eq!((free.cell.draw, free.cell.calibration_images), (None, 0));
+    assert_eq!(free.ids.as_ref().unwrap().ids.train_data, "");
+}
+
+#[test]
+fn a_deployed_accuracy_is_wanted_where_a_profile_runs_the_spec() {
+    let deployed = |text: &str| -> Vec<String> {
+        let plan = expand(text, &Filter::default()).unwrap();
+        plan.cells.into_iter().filter(|c| c.cell.deployed).map(|c| c.label).collect()
+    };
+    assert_eq!(deployed(TINY).len(), 6);
+    assert!(deployed(TINY).iter().all(|l| l.contains("/w8a8")));
+    assert!(deployed(&TINY.replace("profiles:", "deployed: never\nprofiles:")).is_empty());
+    let academic = TINY.replace("- w8a8", "- {bits: w8a8, sites: academic}");
+    assert!(deployed(&academic).is_empty());
+}
+
+#[test]
+fn without_a_runtime_the_plan_works_and_says_so() {
+    let survey = Survey::parse(TINY, "tiny.yaml").unwrap();
+    let catalog = Catalog::load(None).unwrap();
+    let bare = Here::with(here().roots, Err("no ONNX Runtime library".into()), here().isa);
+    let plan = plan_here(&survey, &catalog, &Filter::default(), &bare).unwrap();
+    assert!(plan.cells.iter().all(|c| c.ids.is_none()));
+    assert_eq!(plan.missing.iter().filter(|m| m.contains("no ONNX Runtime")).count(), 1);
+}
+
+#[test]
+fn names_that_are_not_known_are_refused_with_line_and_near_match() {
+    for (from, to, expected) in [
+        (
+            "- squant",
+            "- squnt",
+            "tiny.yaml:6: methods[1]: there is no method \"squnt\"; did you mean \"squant\"?",
+        ),
+        (
+            "resnet8-cifar10",
+            "resnet9-cifar10",
+            "tiny.yaml:3: models[0]: unknown model \"resnet9-cifar10\"; did you mean",
+        ),
+        (
+            "dataset: cifar10",
+            "dataset: cifr10",
+            "tiny.yaml:2: dataset: unknown data set \"cifr10\"; did you mean \"cifar10\"?",
+        ),
+        (
+            "dataset: cifar10",
+            "dataset: shapes10",
+            "tiny.yaml:3: models[0]: model resnet8-cifar10 is for data set cifar10, the survey's is shapes10",
+        ),
+        (
+            "x86-avx2",
+            "x86-avx3",
+            "tiny.yaml:13: profiles[0]: unknown profile \"x86-avx3\"; did you mean \"x86-avx2\"?",
+        ),
+        (
+            "bn_reestimate",
+            "bn_restimate",
+            "tiny.yaml:7: methods[2].params: method twn has no parameter \"bn_restimate\"; did you mean \"bn_reestimate\"?",
+        ),
+        (
+            "bn_reestimate: true",
+            "bn_reestimate: 3",
+            "tiny.yaml:7: methods[2].params: parameter bn_reestimate: 3 does not fit; expected true or false",
+        ),
+        (
+            "bn_reestimate: true}",
+            "bn_reestimate: true}, specs: [w8a8]",
+            "tiny.yaml:7: methods[2].specs[0]: twn gives ternary weights only",
+        ),
+        (
+            "images: 64",
+            "images: 60000",
+            "tiny.yaml:12: calibration.images: 60000 does not fit; the training split of cifar10 has 50000 images",
+        ),
+        (
+            "- squant",
+            "- {name: minmax, params: {}}",
+            "tiny.yaml:6: methods[1].name: is the same method with the same parameters as methods[0]; name it once",
+        ),
+    ] {
+        let text = complaint(from, to);
+        assert!(text.starts_with(expected), "{text}\nshould start with {expected}");
+    }
+    let nothing =
+        "name: a\ndataset: cifar10\nmodels: [resnet8-cifar10]\nmethods: [twn]\nspecs: [w8a8]\n";
+    let text = expand(nothing, &Filter::default()).unwrap_err().to_string();
+    assert!(
+        text.starts_with("tiny.yaml:5: no method can do any of the specs (twn/w8a8: "),
+        "{text}"
+    );
+}
+
+#[test]
+fn filters_keep_a_part_and_mark_it() {
+    let only = |text: &str| Filter { only: Some(text.into()), ..Filter::default() };
+    let plan = expand(TINY, &only("resnet20-cifar10/squant")).unwrap();
+    let labels: Vec<&str> = plan.cells.iter().map(|c| c.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            "resnet20-cifar10/fp32",
+            "resnet20-cifar10/squant/w8a8",
+            "resnet20-cifar10/squant/w4a4[image=same]"
+        ]
+    );
+    assert_eq!(plan.partial.as_deref(), Some("only cells with \"resnet20-cifar10/squant\""));
+    let text = expand(TINY, &only("w3a3")).unwrap_err().to_string();
+    assert!(
+        text.starts_with("--only: no cell's label contains \"w3a3\"; labels are like resnet20-"),
+        "{text}"
+    );
+
+    let images = |n| Filter { images: Some(n), ..Filter::default() };
+    let plan = expand(TINY, &images(100)).unwrap();
+    assert!(plan.cells.iter().all(|c| c.cell.test_images == Some(100)));
+    assert_eq!(plan.partial.as_deref(), Some("the first 100 test images"));
+    assert!(expand(TINY, &images(10_000)).unwrap().partial.is_none());
+    let text = expand(TINY, &images(10_001)).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "--images: 10001 does not fit; data set cifar10 has 10000 test images, leave the option out for all"
+    );
+    assert!(expand(TINY, &images(0)).is_err());
+}
+
+#[test]
+fn seeds_that_nothing_uses_are_remarked() {
+    let plan = expand(&TINY.replace("profiles:", "seeds: [0, 1]\nprofiles:"), &Filter::default());
+    assert!(plan.unwrap().remarks[0].starts_with("seeds: no method of this survey"));
+}

@@ -106,5 +106,5 @@ pub fn run_here(
     for folder in &options.published {
         store = store.with_published(folder);
     }
-    scheduler::Scheduler::new(plan, catalog, options, store, here)?.run(events, interrupted)
+    scheduler::Scheduler::new(plan, catalog, options, store, here).run(events, interrupted)
 }

@@ -93,14 +93,14 @@ impl<'r> Scheduler<'r> {
         options: &'r RunOptions,
         store: Store,
         here: &'r Here,
-    ) -> Result<Self, RunError> {
+    ) -> Self {
         let cells = shard(plan, options.shard);
         let folder = store.dir().join("claims");
         let keeper = Keeper::new(store.claims(), &folder, RENEW);
         let (sender, receiver) = channel();
         let times = Times::of(&store);
         let summary = Summary { total: cells.len(), ..Summary::default() };
-        Ok(Self {
+        Self {
             plan,
             catalog,
             options,
@@ -118,7 +118,7 @@ impl<'r> Scheduler<'r> {
             begun: Instant::now(),
             stopping: false,
             told_waiting: false,
-        })
+        }
     }
 
     /// Runs until nothing is left to do or the run is to stop.
@@ -349,19 +349,17 @@ impl<'r> Scheduler<'r> {
         let (label, done) = (self.cell(index).label.clone(), self.settled());
         events(Event::Started { label, done, total: self.cells.len() });
         let log = self.store.log_path(self.id(index));
-        let worker =
-            Worker::start(&self.options.worker, &order, &log, index, self.sender.clone()).map_err(
-                |source| RunError::Spawn {
-                    program: self
-                        .options
-                        .worker
-                        .iter()
-                        .map(|a| a.to_string_lossy())
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                    source,
-                },
-            )?;
+        let worker = Worker::start(&self.options.worker, &order, &log, index, self.sender.clone())
+            .map_err(|source| RunError::Spawn {
+                program: self
+                    .options
+                    .worker
+                    .iter()
+                    .map(|a| a.to_string_lossy())
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                source,
+            })?;
         self.states.insert(index, State::Running { worker: Box::new(worker), before });
         Ok(())
     }
@@ -369,7 +367,8 @@ impl<'r> Scheduler<'r> {
     fn order(&self, index: usize, gate: Option<Gate>) -> Result<Order, RunError> {
         let planned = self.cell(index);
         let cell = planned.cell.clone();
-        let ids = planned.ids.clone().ok_or_else(|| RunError::Missing(self.plan.missing.clone()))?;
+        let ids =
+            planned.ids.clone().ok_or_else(|| RunError::Missing(self.plan.missing.clone()))?;
         Ok(Order {
             survey: self.plan.survey.clone(),
             label: planned.label.clone(),

@@ -4,10 +4,11 @@ use std::io::{BufRead, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use quantbench_core::row::Status;
+use quantbench_core::row::{Row, Status};
 
 use crate::store::Store;
 use crate::work::cell::row_of;
+use crate::work::make::Progress;
 use crate::work::order::{Order, Step};
 
 /// The worker's exit codes.
@@ -22,6 +23,11 @@ const NO_ROW: i32 = 4;
 /// 0 with a result, 1 with a failed row, 2 for an order that is none, 4 if no row could be
 /// written.
 pub fn worker_main() -> i32 {
+    serve(row_of)
+}
+
+/// The same with other work than a cell's, for tests of the run itself.
+pub fn serve(work: impl FnOnce(&Order, &Store, &mut Progress<'_>) -> Row) -> i32 {
     let mut line = String::new();
     let order: Order = match std::io::stdin().lock().read_line(&mut line) {
         Ok(_) => match serde_json::from_str(&line) {
@@ -41,7 +47,7 @@ pub fn worker_main() -> i32 {
     std::thread::spawn(end_with_parent);
     let store = Store::view(Path::new(&order.store));
     let mut reporter = Reporter { last: None };
-    let row = row_of(&order, &store, &mut |done, all, what| reporter.tell(done, all, what));
+    let row = work(&order, &store, &mut |done, all, what| reporter.tell(done, all, what));
     if let Err(error) = store.put_row(&order.ids.cell, &row) {
         let outcome = row.reason.map_or("it was done".to_string(), |r| format!("it failed: {r}"));
         eprintln!("{error} ({outcome})");

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::owner::Owner;
 
 /// A claim that was not renewed for this long is stale.
-pub const STALE: Duration = Duration::from_secs(120);
+pub const STALE: Duration = Duration::from_mins(2);
 
 /// How often a claim is renewed.
 pub const RENEW: Duration = Duration::from_secs(20);
@@ -82,7 +82,7 @@ impl Claims {
     pub fn take(&self, cell: &str) -> io::Result<Asked> {
         let locked = self.lock()?;
         let path = self.path(cell);
-        if let Some(by) = self.holder(&path, &locked)? {
+        if let Some(by) = Self::holder(&path, &locked)? {
             return Ok(Asked::Held { by });
         }
         match fs::remove_file(&path) {
@@ -122,10 +122,10 @@ impl Claims {
     /// Who holds a cell now, without taking it.
     pub fn held(&self, cell: &str) -> io::Result<Option<String>> {
         let locked = self.lock()?;
-        self.holder(&self.path(cell), &locked)
+        Self::holder(&self.path(cell), &locked)
     }
 
-    fn holder(&self, path: &Path, locked: &Locked) -> io::Result<Option<String>> {
+    fn holder(path: &Path, locked: &Locked) -> io::Result<Option<String>> {
         let (claim, modified) = read(path)?;
         let Some(modified) = modified else { return Ok(None) };
         let age = locked.now.duration_since(modified).unwrap_or_default();

@@ -178,7 +178,8 @@ pub(crate) mod tests {
     fn leftovers_of_dead_processes_go_and_those_of_living_ones_stay() {
         let folder = tempfile::tempdir().unwrap();
         let me = Owner::me();
-        let mine = format!(".a.json.{}-{}-{}-0.{PART}", me.host_digest(), me.pid, me.start.unwrap());
+        let mine =
+            format!(".a.json.{}-{}-{}-0.{PART}", me.host_digest(), me.pid, me.start.unwrap());
         let dead = format!(".b.json.{}-{}-1-0.{PART}", me.host_digest(), me.pid);
         let foreign = format!(".c.json.0123456789abcdef-1-1-0.{PART}");
         for name in [&mine, &dead, &foreign] {

@@ -106,7 +106,10 @@ pub struct Store {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("dir", &self.dir).field("published", &self.published).finish()
+        f.debug_struct("Store")
+            .field("dir", &self.dir)
+            .field("published", &self.published)
+            .finish_non_exhaustive()
     }
 }
 
@@ -241,7 +244,8 @@ impl Store {
     /// An artefact's bytes, unless it is not there or was damaged.
     pub fn artefact(&self, id: &str) -> Option<(Vec<u8>, Making)> {
         let path = self.artefact_path(id);
-        let making: Making = serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
+        let making: Making =
+            serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
         let bytes = fs::read(&path).ok()?;
         (sha256_hex(&bytes) == making.sha256).then_some((bytes, making))
     }
@@ -306,8 +310,8 @@ fn row_files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 fn read_row(path: &Path) -> Result<Result<Row, BadRow>, StoreError> {
-    let bytes = fs::read(path)
-        .map_err(|source| StoreError::Read { path: path.to_path_buf(), source })?;
+    let bytes =
+        fs::read(path).map_err(|source| StoreError::Read { path: path.to_path_buf(), source })?;
     let bad = |reason: String| Ok(Err(BadRow { file: path.to_path_buf(), reason }));
     let version = serde_json::from_slice::<serde_json::Value>(&bytes)
         .ok()

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use quantbench_core::row::{Accuracy, Deployed, FP32, Gate, Observed, ResultPart, Row, SCHEMA, Status};
+use quantbench_core::row::{
+    Accuracy, Deployed, FP32, Gate, Observed, ResultPart, Row, SCHEMA, Status,
+};
 use quantbench_datasets::{Images, Part, load};
 use quantbench_engine::{Optimisation, Runtime, count_integer_layers};
 use quantbench_graph::{
@@ -120,7 +122,8 @@ impl Work<'_, '_> {
         let id = &self.order.ids.eval_fp32;
         let labels = quantbench_core::LabelledSource::labels(images);
         let own = self.order.cell.method == FP32;
-        if let Some(predictions) = self.store.predictions(id).filter(|p| p.len() == labels.len() && !own)
+        if let Some(predictions) =
+            self.store.predictions(id).filter(|p| p.len() == labels.len() && !own)
         {
             let correct = predictions.iter().zip(labels).filter(|(p, l)| p == l).count() as u64;
             let accuracy = Accuracy { correct, images: labels.len() as u64 };
@@ -226,7 +229,10 @@ impl Work<'_, '_> {
             return Ok(stored);
         }
         let spec = order.cell.spec.ok_or_else(|| {
-            WorkError::Unfit(format!("method {} needs widths, the order has none", order.cell.method))
+            WorkError::Unfit(format!(
+                "method {} needs widths, the order has none",
+                order.cell.method
+            ))
         })?;
         let request = Making {
             model,

@@ -121,7 +121,8 @@ mod tests {
         assert_eq!(Note::read(&onnx), Some(note()));
         let graph = quantbench_graph::Graph::from_bytes(&onnx, "noted").unwrap();
         let plain =
-            quantbench_graph::Graph::from_bytes(quantbench_datasets::DEFAULT_MODEL, "plain").unwrap();
+            quantbench_graph::Graph::from_bytes(quantbench_datasets::DEFAULT_MODEL, "plain")
+                .unwrap();
         assert_eq!(graph.proto(), plain.proto());
     }
 

@@ -93,10 +93,8 @@ pub fn quantize_one(
     let artefact = decode(&made.bytes, request.origin)?;
     let mut onnx = export(&artefact, ExportOptions { portable: request.portable })?;
     let sizes = sizes(&artefact, request.model.len() as u64, onnx.len() as u64);
-    let note = Note {
-        dataset: request.dataset.name.clone(),
-        preprocess: request.preprocess.clone(),
-    };
+    let note =
+        Note { dataset: request.dataset.name.clone(), preprocess: request.preprocess.clone() };
     note.append(&mut onnx).map_err(|error| WorkError::Unfit(format!("preprocessing: {error}")))?;
     let allocation = allocation(&artefact);
     Ok(Quantized {

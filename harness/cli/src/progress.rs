@@ -1,0 +1,100 @@
+//! Progress of a run on standard error: one line that is rewritten on a terminal, plain lines of
+//! the finished cells elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use quantbench_runner::Event;
+
+/// Shows events.
+pub struct Progress {
+    live: bool,
+    width: usize,
+    last: Option<Instant>,
+}
+
+impl Progress {
+    /// For standard error as it is.
+    pub fn new() -> Self {
+        Self { live: std::io::stderr().is_terminal(), width: 0, last: None }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: Event) {
+        match event {
+            Event::Begin { total, done, left, guessed } => {
+                let guess = if guessed > 0 { " at a rough guess" } else { "" };
+                self.line(&format!(
+                    "{total} cells, {done} done, about {} left{guess}",
+                    words(left)
+                ));
+            }
+            Event::BadRow(row) => {
+                self.line(&format!(
+                    "warning: {}: {}; the cell is done again",
+                    row.file.display(),
+                    row.reason
+                ));
+            }
+            Event::Started { label, done, total } => {
+                self.passing(&format!("[{done}/{total}] {label}"), true);
+            }
+            Event::Progress { label, step, steps, what } => {
+                self.passing(&format!("{label}: {what} {step}/{steps}"), false);
+            }
+            Event::Finished { label, row, done, total, left } => {
+                let result = row.result.as_ref().map_or(String::new(), |r| {
+                    let deployed = r.acc_deployed.as_ref().map_or(String::new(), |d| {
+                        format!(", deployed {:.2}", d.accuracy.percent())
+                    });
+                    format!("{:.2} %{deployed}", r.acc_simulated.percent())
+                });
+                let took = row.observed.cell_s;
+                self.line(&format!(
+                    "[{done}/{total}] {label}  {result}  ({took:.1} s; {} left)",
+                    words(left)
+                ));
+            }
+            Event::Failed { label, reason, done, total, .. } => {
+                self.line(&format!("[{done}/{total}] {label}  failed: {reason}"));
+            }
+            Event::Skipped { label, why, done, total } => {
+                self.line(&format!("[{done}/{total}] {label}  {why}"));
+            }
+            Event::Waiting { cells, by } => {
+                self.passing(&format!("waiting for {cells} cells of other processes ({by})"), true);
+            }
+        }
+    }
+
+    /// A line that stays.
+    fn line(&mut self, text: &str) {
+        self.clear();
+        eprintln!("{text}");
+    }
+
+    /// A line that the next one replaces; only on a terminal, at most ten times a second.
+    fn passing(&mut self, text: &str, now: bool) {
+        let recent = self.last.is_some_and(|t| t.elapsed() < Duration::from_millis(100));
+        if !self.live || (recent && !now) {
+            return;
+        }
+        self.clear();
+        let text: String = text.chars().take(100).collect();
+        eprint!("{text}");
+        let _ = std::io::stderr().flush();
+        self.width = text.chars().count();
+        self.last = Some(Instant::now());
+    }
+
+    fn clear(&mut self) {
+        if self.width > 0 {
+            eprint!("\r{:width$}\r", "", width = self.width);
+            self.width = 0;
+        }
+    }
+}
+
+fn words(time: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+}

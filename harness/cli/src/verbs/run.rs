@@ -1,0 +1,78 @@
+//! `run`: the cells of a survey that have no row yet.
+
+use std::path::Path;
+
+use anyhow::Context;
+use quantbench_runner::{RunError, RunOptions, Store, Summary};
+
+use crate::args::RunArgs;
+use crate::context;
+use crate::exit::{Exit, Failure, OrExit, Outcome};
+use crate::out;
+use crate::progress::Progress;
+use crate::signals;
+
+/// Runs, with progress on standard error and the table of results on standard output.
+pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
+    let catalog = context::catalog(configs)?;
+    let (survey, plan) = context::planned(&args.survey, &args.filter, &catalog)?;
+    let dir = context::run_folder(args.out.as_deref(), &survey.name);
+    let program =
+        std::env::current_exe().context("cannot find this program's own file").or_failed()?;
+    let options = RunOptions {
+        dir: dir.clone(),
+        published: vec![context::published(&survey.name)],
+        jobs: args.jobs,
+        threads: args.threads.unwrap_or_else(|| (context::cores() / args.jobs).max(1)),
+        worker: vec![program.into(), "worker".into()],
+        shard: args.shard,
+        keep_going: true,
+        retry_failed: true,
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+        commit: env!("QUANTBENCH_COMMIT").to_string(),
+    };
+    for (label, reason) in &plan.unfit {
+        eprintln!("left out: {label}: {reason}");
+    }
+    signals::catch_interrupts();
+    let mut progress = Progress::new();
+    let summary = quantbench_runner::run(
+        &plan,
+        &catalog,
+        &options,
+        &mut |event| progress.show(event),
+        &signals::INTERRUPTED,
+    )
+    .map_err(failure)?;
+    let (rows, _) =
+        Store::view(&dir).with_published(&context::published(&survey.name)).rows().or_failed()?;
+    out::line(&quantbench_report::terminal_table(&rows))?;
+    Ok(close(&summary, &dir))
+}
+
+fn failure(error: RunError) -> Failure {
+    let exit = match error {
+        RunError::Missing(_) => Exit::Missing,
+        RunError::Config(_) => Exit::Usage,
+        _ => Exit::SomeFailed,
+    };
+    Failure { exit, error: error.into() }
+}
+
+/// Says how it ended and what to type next.
+fn close(summary: &Summary, dir: &Path) -> Exit {
+    let Summary { total, before, done, elsewhere, failed, left, interrupted } = summary;
+    eprintln!(
+        "{total} cells: {before} were done before, {done} done now, {elsewhere} by other \
+         processes, {} failed, {left} left",
+        failed.len()
+    );
+    for (label, reason) in failed {
+        eprintln!("failed: {label}: {reason}");
+    }
+    if *interrupted || *left > 0 {
+        eprintln!("run the same command again to go on");
+    }
+    eprintln!("next: quantbench report {}", dir.display());
+    if failed.is_empty() && *left == 0 { Exit::Done } else { Exit::SomeFailed }
+}

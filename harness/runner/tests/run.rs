@@ -1,0 +1,432 @@
+//! Runs with workers that do synthetic work: claims, resume, crashes, Ctrl-C, full disks.
+//!
+//! This binary is also the worker and the second process: it starts itself with one test's name
+//! and a variable that says which part to play.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use quantbench_core::Row;
+use quantbench_core::row::{Accuracy, Gate, Observed, ResultPart, SCHEMA, Status};
+use quantbench_datasets::DataRoots;
+use quantbench_runner::plan::here::Here;
+use quantbench_runner::plan::plan_here;
+use quantbench_runner::run::run_here;
+use quantbench_runner::run::worker::serve;
+use quantbench_runner::work::order::{Order, now};
+use quantbench_runner::{
+    Catalog, Event, Filter, Plan, RunError, RunOptions, Store, Summary, Survey,
+};
+
+/// Which part this process plays; unset in the test process itself.
+const PART: &str = "QUANTBENCH_TEST_PART";
+/// Milliseconds that the work on a cell takes at most.
+const DELAY: &str = "QUANTBENCH_TEST_DELAY";
+/// Cells whose label contains this crash their worker.
+const CRASH: &str = "QUANTBENCH_TEST_CRASH";
+/// Models whose FP32 gate does not open.
+const GATE: &str = "QUANTBENCH_TEST_GATE";
+
+const SURVEY: &str = "name: tiny
+dataset: shapes10
+models: [resnet-shapes10]
+methods: [minmax, mse, squant]
+specs: [w8a8, w4a4, w3a3]
+calibration: {images: 64, draws: [0, 1]}
+";
+
+fn here() -> Here {
+    let cache = std::env::temp_dir().join("quantbench-runner-tests");
+    Here::with(DataRoots { dirs: vec![], cache }, Ok("1.0.0".into()), "none".into())
+}
+
+fn plan(filter: &Filter) -> (Plan, Catalog) {
+    let catalog = Catalog::load(None).unwrap();
+    let survey = Survey::parse(SURVEY, "tiny.yaml").unwrap();
+    (plan_here(&survey, &catalog, filter, &here()).unwrap(), catalog)
+}
+
+/// A command that starts this binary in a part.
+fn myself(part: &str) -> Vec<OsString> {
+    let exe = std::env::current_exe().unwrap().into_os_string();
+    let part = format!("{PART}={part}");
+    let words = ["env", &part].map(OsString::from);
+    let test = ["parts_are_played_on_request", "--exact", "--nocapture", "--quiet"];
+    words.into_iter().chain([exe]).chain(test.map(OsString::from)).collect()
+}
+
+fn options(dir: &Path) -> RunOptions {
+    RunOptions {
+        dir: dir.to_path_buf(),
+        published: vec![],
+        jobs: 2,
+        threads: 1,
+        worker: myself("worker"),
+        shard: None,
+        keep_going: true,
+        retry_failed: true,
+        command: "test".into(),
+        commit: "test".into(),
+    }
+}
+
+/// The synthetic work: a result that depends on the ids alone, after a while.
+fn synthetic(order: &Order) -> Row {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let number = u64::from_str_radix(&order.ids.cell[..8], 16).unwrap();
+    let delay: u64 = variable(DELAY).parse().unwrap_or(10);
+    std::thread::sleep(Duration::from_millis(number % delay.max(1)));
+    let crash = variable(CRASH);
+    if !crash.is_empty() && order.label.contains(&crash) {
+        eprintln!("about to crash on purpose");
+        std::process::abort();
+    }
+    let journal = order.store.join("journal");
+    let mut journal = fs::File::options().append(true).create(true).open(journal).unwrap();
+    writeln!(journal, "{}", order.ids.cell).unwrap();
+    let gate = match &order.gate {
+        Some(gate) => *gate,
+        None if order.cell.model == variable(GATE) => Gate::Failed,
+        None => Gate::Passed,
+    };
+    let accuracy = Accuracy { correct: number % 100, images: 100 };
+    Row {
+        schema: SCHEMA,
+        survey: order.survey.clone(),
+        cell: order.cell.clone(),
+        ids: order.ids.ids.clone(),
+        status: Status::Done,
+        reason: None,
+        result: Some(ResultPart {
+            fp32: accuracy,
+            acc_simulated: accuracy,
+            acc_deployed: None,
+            deployed_reason: None,
+            gate,
+            sizes: quantbench_core::Sizes::default(),
+            bit_operations: number,
+            bit_operations_fp32: number,
+            mean_weight_bits: number as f64 / 7.0,
+            allocation: vec![],
+            images_read: 0,
+            labels_read: 0,
+            synthetic_images: 0,
+            artefact_sha256: order.ids.ids.artefact.clone(),
+            predictions: String::new(),
+            notes: vec![],
+        }),
+        observed: Observed { finished: now(), cell_s: 0.01, ..Observed::default() },
+    }
+}
+
+/// Plays a part if this process was started for one; else checks that both parts work.
+#[test]
+fn parts_are_played_on_request() {
+    match std::env::var(PART).as_deref() {
+        Ok("worker") => {
+            std::process::exit(serve(|order, _store, progress| {
+                progress(1, 2, "synthetic work");
+                synthetic(order)
+            }));
+        }
+        Ok(dir) => {
+            let (plan, catalog) = plan(&Filter::default());
+            let never = AtomicBool::new(false);
+            let options = options(Path::new(dir));
+            run_here(&plan, &catalog, &options, &mut |_| {}, &never, &here()).unwrap();
+        }
+        Err(_) => {
+            let folder = tempfile::tempdir().unwrap();
+            assert!(process(folder.path(), 10).wait().unwrap().success());
+            assert_eq!(results(folder.path()).len(), plan(&Filter::default()).0.cells.len());
+        }
+    }
+}
+
+/// Another process that runs the survey in `dir`.
+fn process(dir: &Path, delay: u64) -> Child {
+    let words = myself(dir.to_str().unwrap());
+    Command::new(&words[0])
+        .args(&words[1..])
+        .env(DELAY, delay.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Runs in this process, with variables for the workers.
+fn run_with(
+    options: &RunOptions,
+    variables: &[(&str, &str)],
+    interrupted: &AtomicBool,
+) -> (Result<Summary, RunError>, Vec<Event>) {
+    let (plan, catalog) = plan(&Filter::default());
+    let mut options = options.clone();
+    let words = variables.iter().map(|(k, v)| OsString::from(format!("{k}={v}")));
+    options.worker.splice(1..1, words);
+    let mut events = Vec::new();
+    let mut note = |event| events.push(event);
+    let outcome = run_here(&plan, &catalog, &options, &mut note, interrupted, &here());
+    (outcome, events)
+}
+
+fn run_quietly(options: &RunOptions, variables: &[(&str, &str)]) -> Summary {
+    run_with(options, variables, &AtomicBool::new(false)).0.unwrap()
+}
+
+/// The `result` parts by cell, as JSON.
+fn results(dir: &Path) -> BTreeMap<String, String> {
+    let (rows, bad) = Store::open(dir).unwrap().rows().unwrap();
+    assert!(bad.is_empty(), "{bad:?}");
+    rows.iter()
+        .map(|row| {
+            let cell = serde_json::to_string(&row.cell).unwrap();
+            (cell, serde_json::to_string(&row.result).unwrap())
+        })
+        .collect()
+}
+
+fn files(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// How often each cell's work was finished.
+fn journal(dir: &Path) -> BTreeMap<String, usize> {
+    let text = fs::read_to_string(dir.join("journal")).unwrap_or_default();
+    text.lines().fold(BTreeMap::new(), |mut counts, line| {
+        *counts.entry(line.to_string()).or_default() += 1;
+        counts
+    })
+}
+
+fn nothing_left_behind(dir: &Path) {
+    assert_eq!(files(&dir.join("claims")), BTreeSet::from([".lock".to_string()]));
+    for folder in ["rows", "artefacts", "predictions"] {
+        let parts: Vec<String> =
+            files(&dir.join(folder)).into_iter().filter(|f| f.ends_with(".qbpart")).collect();
+        assert!(parts.is_empty(), "{folder}: {parts:?}");
+    }
+}
+
+#[test]
+fn a_run_does_every_cell_once_and_a_second_run_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = plan(&Filter::default()).0.cells.len();
+    let first = run_quietly(&options(folder.path()), &[]);
+    assert_eq!((first.total, first.done, first.left), (total, total, 0));
+    assert_eq!((first.before, first.elsewhere, first.failed.len()), (0, 0, 0));
+    let before = results(folder.path());
+    let second = run_quietly(&options(folder.path()), &[]);
+    assert_eq!((second.before, second.done, second.left), (total, 0, 0));
+    assert_eq!(results(folder.path()), before);
+    assert!(journal(folder.path()).values().all(|n| *n == 1));
+    nothing_left_behind(folder.path());
+}
+
+#[test]
+fn killed_at_random_moments_and_resumed_the_results_are_the_same_bit_for_bit() {
+    let reference = tempfile::tempdir().unwrap();
+    run_quietly(&options(reference.path()), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    // A fixed sequence of moments (a linear congruential generator), so that a failure repeats.
+    let mut state = 12_345_u64;
+    let (mut unfinished, total) = (0, results(reference.path()).len());
+    for _ in 0..20 {
+        let mut child = process(folder.path(), 300);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::sleep(Duration::from_millis(20 + (state >> 33) % 180));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        unfinished += usize::from(results(folder.path()).len() < total);
+    }
+    assert!(unfinished >= 10, "only {unfinished} of 20 kills came in mid-run");
+    let last = run_quietly(&options(folder.path()), &[]);
+    assert_eq!((last.left, last.failed.len()), (0, 0));
+    assert_eq!(results(folder.path()), results(reference.path()));
+    nothing_left_behind(folder.path());
+}
+
+#[test]
+fn of_two_processes_on_one_folder_no_cell_is_done_twice_and_none_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = plan(&Filter::default()).0.cells.len();
+    let mut children = [process(folder.path(), 60), process(folder.path(), 60)];
+    let own = run_quietly(&options(folder.path()), &[(DELAY, "60")]);
+    assert_eq!((own.total, own.left, own.failed.len()), (total, 0, 0));
+    assert_eq!(own.before + own.done + own.elsewhere, total);
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    let counts = journal(folder.path());
+    assert_eq!(counts.len(), total);
+    assert!(counts.values().all(|n| *n == 1), "{counts:?}");
+    nothing_left_behind(folder.path());
+}
+
+#[test]
+fn a_worker_that_crashes_leaves_a_failed_row_that_names_the_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let crashed = run_quietly(&options(folder.path()), &[(CRASH, "mse/w4a4")]);
+    assert_eq!(crashed.failed.len(), 2);
+    assert_eq!(crashed.left, 0);
+    let (label, reason) = &crashed.failed[0];
+    assert!(label.contains("mse/w4a4"), "{label}");
+    assert!(reason.starts_with("the worker was killed by signal 6 (SIGABRT)"), "{reason}");
+    assert!(reason.ends_with("about to crash on purpose"), "{reason}");
+    let rows = Store::open(folder.path()).unwrap().rows().unwrap().0;
+    assert_eq!(rows.iter().filter(|r| r.status == Status::Failed).count(), 2);
+
+    let kept = RunOptions { retry_failed: false, ..options(folder.path()) };
+    let kept = run_quietly(&kept, &[]);
+    assert_eq!((kept.failed.len(), kept.done), (2, 0));
+    let again = run_quietly(&options(folder.path()), &[]);
+    assert_eq!((again.failed.len(), again.done), (0, 2));
+}
+
+#[test]
+fn a_failed_gate_refuses_the_quantized_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = run_quietly(&options(folder.path()), &[(GATE, "resnet-shapes10")]);
+    assert_eq!(summary.done, 1);
+    assert_eq!(summary.failed.len(), summary.total - 1);
+    assert!(summary.failed[0].1.starts_with("FP32 gate: resnet-shapes10 does not reach"));
+    assert_eq!(journal(folder.path()).len(), 1);
+
+    let folder = tempfile::tempdir().unwrap();
+    let summary = run_quietly(&options(folder.path()), &[(CRASH, "fp32")]);
+    assert_eq!(summary.failed.len(), summary.total);
+    assert!(summary.failed[1].1.starts_with("FP32 gate: the FP32 cell failed: the worker was"));
+}
+
+#[test]
+fn an_interrupt_ends_workers_and_gives_claims_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let interrupted = AtomicBool::new(false);
+    let start = Instant::now();
+    let (plan, catalog) = plan(&Filter::default());
+    let mut slow = options(folder.path());
+    slow.worker.splice(1..1, [OsString::from(format!("{DELAY}=100000000"))]);
+    let summary = run_here(
+        &plan,
+        &catalog,
+        &slow,
+        &mut |event| {
+            if matches!(event, Event::Started { .. }) {
+                interrupted.store(true, Ordering::SeqCst);
+            }
+        },
+        &interrupted,
+        &here(),
+    )
+    .unwrap();
+    assert!(summary.interrupted);
+    assert_eq!(summary.left, summary.total);
+    assert!(start.elapsed() < Duration::from_secs(20));
+    nothing_left_behind(folder.path());
+    assert!(files(&folder.path().join("rows")).is_empty());
+}
+
+#[test]
+fn shards_share_the_cells_and_published_rows_count_as_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut done = 0;
+    for part in 0..3 {
+        let options = RunOptions { shard: Some((part, 3)), ..options(folder.path()) };
+        let summary = run_quietly(&options, &[]);
+        assert_eq!(summary.before, usize::from(part > 0), "the FP32 cell belongs to every shard");
+        done += summary.done;
+    }
+    assert_eq!(done, plan(&Filter::default()).0.cells.len());
+    assert!(journal(folder.path()).values().all(|n| *n == 1));
+
+    let other = tempfile::tempdir().unwrap();
+    let published =
+        RunOptions { published: vec![folder.path().join("rows")], ..options(other.path()) };
+    let summary = run_quietly(&published, &[]);
+    assert_eq!((summary.before, summary.done), (done, 0));
+}
+
+#[test]
+fn a_corrupt_row_is_named_and_its_cell_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    run_quietly(&options(folder.path()), &[]);
+    let rows = folder.path().join("rows");
+    let file = rows.join(files(&rows).first().unwrap());
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let bad = Store::open(folder.path()).unwrap().rows().unwrap().1;
+    assert_eq!(bad.len(), 1);
+    assert_eq!(bad[0].file, file);
+    assert!(bad[0].to_string().contains("is not a row: EOF while parsing"), "{}", bad[0]);
+    let (summary, events) = run_with(&options(folder.path()), &[], &AtomicBool::new(false));
+    assert_eq!(summary.unwrap().done, 1);
+    assert!(events.iter().any(|e| matches!(e, Event::BadRow(bad) if bad.file == file)));
+    assert!(Store::open(folder.path()).unwrap().rows().unwrap().1.is_empty());
+
+    let newer = String::from_utf8(whole).unwrap().replacen("\"schema\": 1", "\"schema\": 2", 1);
+    fs::write(&file, newer).unwrap();
+    let bad = Store::open(folder.path()).unwrap().rows().unwrap().1;
+    assert_eq!(bad[0].reason, "its layout has version 2, this quantbench reads 1");
+}
+
+#[test]
+fn a_time_budget_stops_starting_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, catalog) = plan(&Filter { time_budget: Some(Duration::ZERO), ..Filter::default() });
+    let never = AtomicBool::new(false);
+    let summary =
+        run_here(&plan, &catalog, &options(folder.path()), &mut |_| {}, &never, &here()).unwrap();
+    assert_eq!((summary.left, summary.done), (summary.total, 0));
+    assert!(plan.partial.unwrap().contains("cells started within 0s"));
+}
+
+#[test]
+fn folders_and_programs_that_cannot_be_are_clear_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let below = file.join("runs");
+    let (outcome, _) = run_with(&options(&below), &[], &AtomicBool::new(false));
+    let text = outcome.unwrap_err().to_string();
+    let expected = format!(
+        "cannot make the run folder {}: {} is a file, not a folder; choose another output folder",
+        below.display(),
+        file.display()
+    );
+    assert_eq!(text, expected);
+
+    let mut nobody = options(&folder.path().join("run"));
+    nobody.worker = vec!["/nowhere/worker".into()];
+    let (plan, catalog) = plan(&Filter::default());
+    let never = AtomicBool::new(false);
+    let outcome = run_here(&plan, &catalog, &nobody, &mut |_| {}, &never, &here());
+    let text = outcome.unwrap_err().to_string();
+    assert!(text.starts_with("cannot start a worker (/nowhere/worker): No such file"), "{text}");
+    nothing_left_behind(&nobody.dir);
+
+    let text = Store::open(Path::new("/nowhere/runs/x")).unwrap_err().to_string();
+    assert_eq!(text, "there is no run folder /nowhere/runs/x; `quantbench run` makes one");
+}
+
+#[test]
+fn what_is_missing_stops_the_run_before_any_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::load(None).unwrap();
+    let survey = Survey::parse(SURVEY, "tiny.yaml").unwrap();
+    let roots = DataRoots { dirs: vec![], cache: folder.path().join("cache") };
+    let bare = Here::with(roots, Err("no ONNX Runtime library".into()), "none".into());
+    let plan = plan_here(&survey, &catalog, &Filter::default(), &bare).unwrap();
+    let never = AtomicBool::new(false);
+    let run = folder.path().join("run");
+    let outcome = run_here(&plan, &catalog, &options(&run), &mut |_| {}, &never, &bare);
+    assert!(matches!(&outcome, Err(RunError::Missing(what)) if what.len() == 1), "{outcome:?}");
+    assert!(!run.exists());
+}
