@@ -44,8 +44,6 @@ pub type Outcome = Result<Exit, Failure>;
 pub trait OrExit<T> {
     /// Wrong usage or configuration.
     fn or_usage(self) -> Result<T, Failure>;
-    /// Something is missing here.
-    fn or_missing(self) -> Result<T, Failure>;
     /// The work itself failed.
     fn or_failed(self) -> Result<T, Failure>;
 }
@@ -53,10 +51,6 @@ pub trait OrExit<T> {
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_usage(self) -> Result<T, Failure> {
         self.map_err(|e| Failure { exit: Exit::Usage, error: e.into() })
-    }
-
-    fn or_missing(self) -> Result<T, Failure> {
-        self.map_err(|e| Failure { exit: Exit::Missing, error: e.into() })
     }
 
     fn or_failed(self) -> Result<T, Failure> {

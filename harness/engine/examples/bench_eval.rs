@@ -35,6 +35,7 @@ struct Setting {
     pairs: usize,
     images: usize,
     optimisation: Optimisation,
+    bare_spins: bool,
 }
 
 fn main() -> std::process::ExitCode {
@@ -101,7 +102,7 @@ fn compare() -> Outcome<()> {
     Ok(())
 }
 
-/// `[CONFIG] [--threads N] [--batch N] [--pairs N] [--images N] [--off]`.
+/// `[CONFIG] [--threads N] [--batch N] [--pairs N] [--images N] [--off] [--no-spin]`.
 fn setting() -> Outcome<Setting> {
     let mut setting = Setting {
         model: "configs/models/resnet-shapes10.yaml".to_string(),
@@ -110,6 +111,7 @@ fn setting() -> Outcome<Setting> {
         pairs: 9,
         images: usize::MAX,
         optimisation: Optimisation::All,
+        bare_spins: true,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -124,6 +126,7 @@ fn setting() -> Outcome<Setting> {
             "--batch" => setting.batch = number()?,
             "--pairs" => setting.pairs = number()?,
             "--images" => setting.images = number()?,
+            "--no-spin" => setting.bare_spins = false,
             "--off" => setting.optimisation = Optimisation::Off,
             other if other.starts_with('-') => return Err(format!("unknown option {other}").into()),
             path => setting.model = path.to_string(),
@@ -151,7 +154,8 @@ fn inputs(config: &str, images: usize) -> Outcome<(Vec<u8>, Images)> {
     Ok((onnx, Images::new(split, first, &model.preprocess)?))
 }
 
-/// A session as a plain user of `ort` makes one: graph, threads and level, all else by default.
+/// A session as a plain user of `ort` makes one: graph, threads and level, all else by default,
+/// which includes idle threads that spin.
 fn bare_session(
     runtime: &Runtime,
     onnx: &[u8],
@@ -163,6 +167,7 @@ fn bare_session(
     };
     let session = ort::session::Session::builder(runtime.environment())
         .and_then(|b| Ok(b.with_intra_threads(setting.threads)?))
+        .and_then(|b| Ok(b.with_intra_op_spinning(setting.bare_spins)?))
         .and_then(|b| Ok(b.with_optimization_level(level)?))
         .and_then(|mut b| b.commit_from_memory(onnx))?;
     Ok(session)

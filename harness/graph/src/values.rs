@@ -41,8 +41,13 @@ pub(crate) fn checked_dims(proto: &TensorProto, origin: &str) -> Result<Vec<usiz
         };
         (raw.len(), all.div_ceil(8), "bytes")
     } else {
-        let have = proto.float_data.len().max(proto.int32_data.len());
-        let have = have.max(proto.int64_data.len()).max(proto.double_data.len());
+        let have = match proto.data_type {
+            Some(data_type::FLOAT) => proto.float_data.len(),
+            Some(data_type::INT64) => proto.int64_data.len(),
+            Some(data_type::DOUBLE) => proto.double_data.len(),
+            Some(12 | 13) => proto.uint64_data.len(),
+            _ => proto.int32_data.len(),
+        };
         let per_item = if bits < 8 { 8 / bits } else { 1 };
         (have, count.div_ceil(per_item), "values")
     };
@@ -98,7 +103,7 @@ fn half_to_f32(h: u16) -> f32 {
     }
 }
 
-/// Reads an integer tensor (INT64 or INT32): shapes, axes, pads.
+/// Reads an integer tensor (INT64, INT32 or BOOL): shapes, axes, pads, switches.
 pub(crate) fn to_ints(proto: &TensorProto) -> Option<Vec<i64>> {
     let raw = proto.raw_data.as_deref();
     match (proto.data_type?, raw) {
@@ -113,7 +118,8 @@ pub(crate) fn to_ints(proto: &TensorProto) -> Option<Vec<i64>> {
                 .map(|b| i64::from(i32::from_le_bytes([b[0], b[1], b[2], b[3]])))
                 .collect(),
         ),
-        (data_type::INT32, None) => Some(proto.int32_data.iter().map(|&v| v.into()).collect()),
+        (data_type::BOOL, Some(raw)) => Some(raw.iter().map(|&b| b.into()).collect()),
+        (data_type::INT32 | data_type::BOOL, None) => Some(proto.int32_data.iter().map(|&v| v.into()).collect()),
         _ => None,
     }
 }
@@ -129,13 +135,22 @@ pub fn from_f32(name: &str, tensor: &Tensor) -> TensorProto {
     }
 }
 
-/// A list of integers as an INT64 initializer of one dimension.
+/// Integers as an INT64 initializer.
 pub(crate) fn from_ints(name: &str, dims: Vec<i64>, values: &[i64]) -> TensorProto {
+    from_ints_of(name, data_type::INT64, dims, values)
+}
+
+/// Integers as an initializer of one of the types that [`to_ints`] reads.
+pub(crate) fn from_ints_of(name: &str, kind: i32, dims: Vec<i64>, values: &[i64]) -> TensorProto {
+    let raw = values.iter().flat_map(|v| {
+        let width = element_bits(kind).unwrap_or(64) / 8;
+        v.to_le_bytes().into_iter().take(width)
+    });
     TensorProto {
         dims,
-        data_type: Some(data_type::INT64),
+        data_type: Some(kind),
         name: Some(name.to_string()),
-        raw_data: Some(values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        raw_data: Some(raw.collect()),
         ..TensorProto::default()
     }
 }

@@ -3,6 +3,8 @@
 //! The tiny network: weights 216 + 576 + 576 + 1152 + 64, biases and output channels
 //! 8 + 8 + 8 + 16 + 4 = 44; multiply-accumulates 13,824 + 36,864 + 36,864 + 18,432 + 64.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,8 @@
 //!
 //! Needs a Python with the package `onnx`: `QUANTBENCH_PYTHON`, else `python3`.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! What an exported file holds: nodes, types, operator set, and that the rest is untouched.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use std::collections::BTreeMap;

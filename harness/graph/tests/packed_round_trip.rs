@@ -1,5 +1,7 @@
 //! Packed files: small, deterministic, and deaf to damage.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use std::sync::LazyLock;

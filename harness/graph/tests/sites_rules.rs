@@ -1,5 +1,7 @@
 //! Where the quantizers sit: explicit lists for small networks, counts for real ones.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use common::{folded, real_model, spec, tiny};
@@ -70,11 +72,10 @@ fn the_rules_for_image_and_last_layer_set_widths_or_take_sites_away() {
         let width = |value| listed.iter().find(|(v, _)| *v == value).map(|(_, b)| *b);
         (width("input"), width("stem_relu"), width("features"))
     };
-    use FirstLast::{EightBit, Fp32, Same};
-    assert_eq!(with("w4a4", ImageRule::Fp32, Fp32), (None, Some(4), None));
-    assert_eq!(with("w4a4", ImageRule::Same, Same), (Some(4), Some(4), Some(4)));
-    assert_eq!(with("w4a4", ImageRule::EightBit, EightBit), (Some(8), Some(4), Some(8)));
-    assert_eq!(with("w4a32", ImageRule::EightBit, EightBit), (None, None, None));
+    assert_eq!(with("w4a4", ImageRule::Fp32, FirstLast::Fp32), (None, Some(4), None));
+    assert_eq!(with("w4a4", ImageRule::Same, FirstLast::Same), (Some(4), Some(4), Some(4)));
+    assert_eq!(with("w4a4", ImageRule::EightBit, FirstLast::EightBit), (Some(8), Some(4), Some(8)));
+    assert_eq!(with("w4a32", ImageRule::EightBit, FirstLast::EightBit), (None, None, None));
 }
 
 #[test]

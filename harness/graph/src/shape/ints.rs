@@ -1,7 +1,7 @@
 //! Small integer tensors as values: what exporters compute shapes with.
 
 use crate::graph::Dim;
-use crate::onnx::NodeProto;
+use crate::onnx::{NodeProto, TensorProto, data_type};
 use crate::ops::{int_attr, ints_attr};
 
 use super::Env;
@@ -13,6 +13,8 @@ pub(crate) struct IntTensor {
     pub(crate) dims: Vec<usize>,
     /// Elements, row-major.
     pub(crate) data: Vec<Dim>,
+    /// ONNX data type: INT64, INT32 or BOOL.
+    pub(crate) kind: i32,
 }
 
 impl IntTensor {
@@ -20,7 +22,18 @@ impl IntTensor {
     pub(crate) const MOST: usize = 256;
 
     fn list(data: Vec<Dim>) -> Self {
-        Self { dims: vec![data.len()], data }
+        Self { dims: vec![data.len()], data, kind: data_type::INT64 }
+    }
+
+    /// An initializer of the same type, if no element is the batch.
+    pub(crate) fn to_proto(&self, name: &str) -> Option<TensorProto> {
+        let dims = self.dims.iter().map(|&d| d as i64).collect();
+        Some(crate::values::from_ints_of(name, self.kind, dims, &self.fixed()?))
+    }
+
+    /// The same elements in other dimensions.
+    fn with_dims(&self, dims: Vec<usize>) -> Self {
+        Self { dims, ..self.clone() }
     }
 
     /// The elements, if none of them is the batch.
@@ -46,8 +59,7 @@ pub(super) fn evaluate(env: &Env<'_>, node: &NodeProto) -> Result<Option<IntTens
     let Some(first) = known(0) else { return Ok(None) };
     let value = match op {
         "Identity" => Some(first.clone()),
-        // A cast to INT32 or INT64 keeps the values; to float it leaves the integers.
-        "Cast" if matches!(int_attr(node, "to"), Some(6 | 7)) => Some(first.clone()),
+        "Cast" => int_attr(node, "to").and_then(|to| cast(first, to as i32)),
         "Unsqueeze" => {
             let mut dims = first.dims.clone();
             for axis in axes(env, node)?.unwrap_or_default() {
@@ -58,15 +70,16 @@ pub(super) fn evaluate(env: &Env<'_>, node: &NodeProto) -> Result<Option<IntTens
                 }
                 dims.insert(at as usize, 1);
             }
-            Some(IntTensor { dims, data: first.data.clone() })
+            Some(first.with_dims(dims))
         }
         "Squeeze" => {
             let dims = if first.data.len() == 1 { vec![] } else { vec![first.data.len()] };
-            Some(IntTensor { dims, data: first.data.clone() })
+            Some(first.with_dims(dims))
         }
         "Concat" if first.dims.len() == 1 => {
             let parts: Option<Vec<&IntTensor>> = (0..node.input.len()).map(known).collect();
-            parts.map(|p| IntTensor::list(p.iter().flat_map(|t| t.data.clone()).collect()))
+            let joined = |p: Vec<&IntTensor>| p.iter().flat_map(|t| t.data.clone()).collect();
+            parts.map(|p| IntTensor { kind: first.kind, ..IntTensor::list(joined(p)) })
         }
         "Gather" if first.dims.len() == 1 => known(1).and_then(|at| gather(first, at)),
         "Slice" if first.dims.len() <= 2 => slice(env, node, first)?,
@@ -92,14 +105,23 @@ fn clamp_axis(axis: i64, rank: i64) -> usize {
 
 fn constant_of_shape(env: &Env<'_>, node: &NodeProto) -> Result<Option<IntTensor>, String> {
     let Some(dims) = env.fixed_ints(node, 0)? else { return Ok(None) };
-    let fill = node.attribute.iter().find_map(|a| a.t.as_ref());
-    let Some(fill) = fill.and_then(crate::values::to_ints).and_then(|v| v.first().copied()) else {
-        return Ok(None);
-    };
+    let Some(fill) = node.attribute.iter().find_map(|a| a.t.as_ref()) else { return Ok(None) };
+    let value = crate::values::to_ints(fill).and_then(|v| v.first().copied());
+    let (Some(value), Some(kind)) = (value, fill.data_type) else { return Ok(None) };
     let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));
     let Some(count) = count.filter(|&c| c <= IntTensor::MOST) else { return Ok(None) };
     let dims = dims.iter().map(|&d| d as usize).collect();
-    Ok(Some(IntTensor { dims, data: vec![Dim::Known(fill); count] }))
+    Ok(Some(IntTensor { dims, data: vec![Dim::Known(value); count], kind }))
+}
+
+/// A Cast between the integer types; to anything else the value leaves shape arithmetic.
+fn cast(value: &IntTensor, to: i32) -> Option<IntTensor> {
+    let fits = |d: &Dim| match (d, to) {
+        (Dim::Known(n), data_type::INT32) => i32::try_from(*n).is_ok(),
+        _ => true,
+    };
+    (matches!(to, data_type::INT32 | data_type::INT64) && value.data.iter().all(fits))
+        .then(|| IntTensor { kind: to, ..value.clone() })
 }
 
 fn gather(list: &IntTensor, at: &IntTensor) -> Option<IntTensor> {
@@ -109,7 +131,7 @@ fn gather(list: &IntTensor, at: &IntTensor) -> Option<IntTensor> {
         .iter()
         .map(|&i| list.data.get(usize::try_from(if i < 0 { i + rank } else { i }).ok()?).copied())
         .collect();
-    Some(IntTensor { dims: at.dims.clone(), data: data? })
+    Some(IntTensor { dims: at.dims.clone(), data: data?, kind: list.kind })
 }
 
 fn slice(env: &Env<'_>, node: &NodeProto, list: &IntTensor) -> Result<Option<IntTensor>, String> {
@@ -130,7 +152,7 @@ fn slice(env: &Env<'_>, node: &NodeProto, list: &IntTensor) -> Result<Option<Int
         .collect();
     let mut dims = list.dims.clone();
     dims[0] = picked.len();
-    Ok(Some(IntTensor { dims, data }))
+    Ok(Some(IntTensor { dims, data, kind: list.kind }))
 }
 
 /// Indices that a slice picks out of `size` (ONNX Slice: negative ends count from the back).
@@ -151,10 +173,11 @@ pub(super) fn range(start: i64, end: i64, step: i64, size: i64) -> Vec<i64> {
 
 fn reshape(list: &IntTensor, to: &[i64]) -> Option<IntTensor> {
     let count = list.data.len();
-    let known: usize = to.iter().filter(|&&d| d > 0).map(|&d| d as usize).product();
-    let dims: Vec<usize> =
-        to.iter().map(|&d| if d > 0 { d as usize } else { count / known.max(1) }).collect();
-    (dims.iter().product::<usize>() == count).then(|| IntTensor { dims, data: list.data.clone() })
+    let product = |dims: &[usize]| dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let given: Vec<usize> = to.iter().filter(|&&d| d > 0).map(|&d| d as usize).collect();
+    let rest = count / product(&given)?;
+    let dims: Vec<usize> = to.iter().map(|&d| if d > 0 { d as usize } else { rest }).collect();
+    (product(&dims)? == count).then(|| list.with_dims(dims))
 }
 
 fn transpose(table: &IntTensor) -> IntTensor {
@@ -163,7 +186,7 @@ fn transpose(table: &IntTensor) -> IntTensor {
         .flat_map(|c| (0..rows).map(move |r| (r, c)))
         .map(|(r, c)| table.data[r * columns + c])
         .collect();
-    IntTensor { dims: vec![columns, rows], data }
+    IntTensor { dims: vec![columns, rows], data, kind: table.kind }
 }
 
 fn arithmetic(op: &str, a: &IntTensor, b: &IntTensor) -> Option<IntTensor> {
@@ -185,5 +208,5 @@ fn arithmetic(op: &str, a: &IntTensor, b: &IntTensor) -> Option<IntTensor> {
         })
         .collect();
     let dims = if a.dims.len() >= b.dims.len() { a.dims.clone() } else { b.dims.clone() };
-    Some(IntTensor { dims, data: data? }).filter(|t| t.dims.iter().product::<usize>() == n)
+    Some(IntTensor { dims, data: data?, kind: a.kind }).filter(|t| t.dims.iter().product::<usize>() == n)
 }

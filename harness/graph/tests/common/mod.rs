@@ -1,5 +1,5 @@
 //! Helpers of the tests: artefacts made by plain min-max with made-up activation ranges.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
