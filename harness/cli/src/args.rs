@@ -155,6 +155,9 @@ pub struct QuantizeArgs {
     /// Data set for calibration images [default: the model card's]
     #[arg(long)]
     pub dataset: Option<String>,
+    /// Model card whose preprocessing applies, for a path [default: the file's own note]
+    #[arg(long, value_name = "MODEL")]
+    pub preprocess_of: Option<String>,
     /// Method, see `list methods`
     #[arg(long)]
     pub method: String,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use quantbench_core::names::suggestion;
 use quantbench_datasets::{DataRoots, DatasetManifest, Preprocess};
+use quantbench_graph::{Graph, GraphError};
 use quantbench_runner::{Catalog, Filter, Note, Plan, Survey};
 
 use crate::args::FilterArgs;
@@ -96,7 +97,14 @@ pub fn subject<'c>(
     let bytes = if path.is_file() {
         std::fs::read(path).with_context(|| format!("cannot read {model}")).or_usage()?
     } else {
-        quantbench_graph::Graph::load(path).or_usage()?.to_bytes()
+        Graph::load(path).or_usage()?.to_bytes()
+    };
+    // The runtime may know an operator that our passes do not: enough for `eval` if the rest is
+    // known, and `quantize` says so itself.
+    let unsupported = match Graph::from_bytes(&bytes, model) {
+        Ok(_) => None,
+        Err(error @ GraphError::UnsupportedOp { .. }) => Some(error),
+        Err(error) => return Err(error).or_usage(),
     };
     let note = Note::read(&bytes);
     let dataset = dataset.map(str::to_string).or(note.as_ref().map(|n| n.dataset.clone()));
@@ -107,8 +115,9 @@ pub fn subject<'c>(
         (Some(card), _) => catalog.model(card).or_usage()?.preprocess.clone(),
         (None, Some(note)) => note.preprocess,
         (None, None) => {
-            // An unreadable file is the more important news.
-            quantbench_graph::Graph::from_bytes(&bytes, model).or_usage()?;
+            if let Some(error) = unsupported {
+                return Err(error).or_usage();
+            }
             return Err(anyhow!(
                 "{model}: its preprocessing is not known; name a model card with \
                  --preprocess-of MODEL (known: {})",

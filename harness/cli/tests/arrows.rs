@@ -25,7 +25,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Heavy dependencies, each behind one room.
 const BEHIND: &[(&str, &[&str])] = &[
     ("ort", &["engine"]),
-    ("ndarray", &["engine"]),
     ("plotters", &["report"]),
     ("minijinja", &["report"]),
     ("prost", &["graph", "engine"]),

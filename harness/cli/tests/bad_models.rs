@@ -118,7 +118,7 @@ fn runtimes_that_are_none() {
     for (path, words) in [
         ("/nonexistent/libonnxruntime.so", "/nonexistent/libonnxruntime.so"),
         ("text.so", "text.so"),
-        (".", "directory"),
+        (".", "is not a file"),
     ] {
         let output = run(quantbench(folder.path()).env("ORT_DYLIB_PATH", path).args([
             "eval",

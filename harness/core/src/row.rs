@@ -187,7 +187,8 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub struct Observed {
-    /// Cost of the method; none if its artefact was found in the store.
+    /// Cost of the method: of this cell, or of the one that made the stored artefact if that was
+    /// on this machine with as many threads; else none.
     pub method: Option<MethodCost>,
     /// Wall seconds of the simulated evaluation.
     pub eval_simulated_s: Option<f64>,

@@ -238,6 +238,42 @@ mod tests {
         }
     }
 
+    /// Logits of 40 random images as bits, `batch` at a time.
+    fn logits(runtime: &Runtime, net: &[u8], options: &Options, batch: usize) -> Vec<u32> {
+        let images = Values::random(&[3, 32, 32], 40, 9);
+        let mut session = Session::new(runtime, net, options, "net.onnx").unwrap();
+        (0..40)
+            .step_by(batch)
+            .flat_map(|start| {
+                session.run(&images.batch(start, batch).unwrap()).unwrap()[0].data.clone()
+            })
+            .map(f32::to_bits)
+            .collect()
+    }
+
+    #[test]
+    fn whole_networks_depend_on_neither_threads_nor_batch() {
+        let Some(runtime) = runtime() else { return };
+        let mut nets = vec![quantbench_datasets::DEFAULT_MODEL.to_vec()];
+        match std::env::var_os("QUANTBENCH_DATA").map(std::path::PathBuf::from) {
+            Some(folder) => {
+                for name in ["resnet8", "resnet20", "resnet32"] {
+                    let path = folder.join("models").join(format!("{name}-cifar10.onnx"));
+                    nets.push(std::fs::read(path).unwrap());
+                }
+            }
+            None => println!("skipped for trained CIFAR-10 models: QUANTBENCH_DATA is not set"),
+        }
+        for (net, optimisation) in nets.iter().flat_map(|n| MODES.map(|mode| (n, mode))) {
+            let one = Options { threads: 1, optimisation };
+            let expected = logits(runtime, net, &one, 40);
+            for (threads, batch) in [(2, 40), (3, 40), (1, 16), (2, 7), (1, 1)] {
+                let found = logits(runtime, net, &Options { threads, optimisation }, batch);
+                assert!(found == expected, "{optimisation:?}, {threads} threads, batch {batch}");
+            }
+        }
+    }
+
     #[test]
     fn simulated_quantization_stays_near_in_float_and_integer() {
         let batch = Values::random(&[3, 8, 8], 8, 4).batch(0, 8).unwrap();

@@ -103,6 +103,11 @@ impl Graph {
         self.proto().output.first().and_then(|v| v.name.as_deref()).unwrap_or("")
     }
 
+    /// Whether a value is an output of the graph.
+    pub(crate) fn is_output(&self, value: &str) -> bool {
+        self.proto().output.iter().any(|o| o.name.as_deref() == Some(value))
+    }
+
     /// Shape of a value, if inference resolved it.
     pub fn shape(&self, value: &str) -> Option<&Shape> {
         self.shapes.get(value)

@@ -66,8 +66,8 @@ fn decode(bytes: &[u8], origin: &str) -> Result<ModelProto, GraphError> {
         }
         Err(_) => return Err(GraphError::NotOnnx { origin: origin() }),
     };
-    if model.graph.is_none() {
-        // A cut right before the graph decodes without complaint.
+    if model.graph.is_none() || (looks_like_onnx && model.opset_import.is_empty()) {
+        // A cut right before or behind the graph decodes without complaint.
         return Err(if looks_like_onnx {
             GraphError::Damaged { origin: origin(), bytes: bytes.len() }
         } else {

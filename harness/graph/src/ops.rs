@@ -4,6 +4,7 @@ use crate::onnx::NodeProto;
 
 /// Supported operators of the default domain, in alphabetical order.
 pub const SUPPORTED: &[&str] = &[
+    "Abs",
     "Add",
     "AveragePool",
     "BatchNormalization",
@@ -17,21 +18,29 @@ pub const SUPPORTED: &[&str] = &[
     "Div",
     "Dropout",
     "Elu",
+    "Erf",
     "Exp",
     "Flatten",
     "Gather",
     "Gemm",
     "GlobalAveragePool",
     "GlobalMaxPool",
+    "Greater",
+    "GreaterOrEqual",
     "HardSigmoid",
     "HardSwish",
     "Identity",
     "LeakyRelu",
+    "Less",
+    "LessOrEqual",
     "LogSoftmax",
     "MatMul",
+    "Max",
     "MaxPool",
+    "Min",
     "Mul",
     "Neg",
+    "PRelu",
     "Pad",
     "QuantizeLinear",
     "ReduceMean",
@@ -41,6 +50,7 @@ pub const SUPPORTED: &[&str] = &[
     "Sigmoid",
     "Slice",
     "Softmax",
+    "Softplus",
     "Split",
     "Sqrt",
     "Squeeze",
@@ -48,6 +58,7 @@ pub const SUPPORTED: &[&str] = &[
     "Tanh",
     "Transpose",
     "Unsqueeze",
+    "Where",
 ];
 
 /// Whether a node's operator is supported; its domain must be the default one.

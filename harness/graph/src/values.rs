@@ -1,9 +1,11 @@
 //! Values of initializers: between ONNX tensors and ours.
 
+use std::borrow::Cow;
+
 use quantbench_core::Tensor;
 
 use crate::error::GraphError;
-use crate::onnx::{TensorProto, data_type};
+use crate::onnx::{NodeProto, TensorProto, data_type};
 
 /// Bits of one element of an ONNX data type; `None` for types that we do not read.
 pub(crate) fn element_bits(kind: i32) -> Option<usize> {
@@ -119,9 +121,30 @@ pub(crate) fn to_ints(proto: &TensorProto) -> Option<Vec<i64>> {
                 .collect(),
         ),
         (data_type::BOOL, Some(raw)) => Some(raw.iter().map(|&b| b.into()).collect()),
-        (data_type::INT32 | data_type::BOOL, None) => Some(proto.int32_data.iter().map(|&v| v.into()).collect()),
+        (data_type::INT32 | data_type::BOOL, None) => {
+            Some(proto.int32_data.iter().map(|&v| v.into()).collect())
+        }
         _ => None,
     }
+}
+
+/// The value of a Constant node, however it is written; `None` for text, sparse tensors and other
+/// operators.
+pub(crate) fn constant(node: &NodeProto) -> Option<Cow<'_, TensorProto>> {
+    if node.op_type.as_deref() != Some("Constant") {
+        return None;
+    }
+    let ints = |dims, values: &[i64]| Some(Cow::Owned(from_ints("", dims, values)));
+    let floats =
+        |dims, values: &[f32]| Some(Cow::Owned(from_f32("", &Tensor::new(dims, values.to_vec()))));
+    node.attribute.iter().find_map(|a| match a.name.as_deref()? {
+        "value" => a.t.as_ref().map(Cow::Borrowed),
+        "value_float" => floats(vec![], &[a.f?]),
+        "value_floats" => floats(vec![a.floats.len()], &a.floats),
+        "value_int" => ints(vec![], &[a.i?]),
+        "value_ints" => ints(vec![a.ints.len() as i64], &a.ints),
+        _ => None,
+    })
 }
 
 /// An FP32 tensor as an initializer.

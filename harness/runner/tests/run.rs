@@ -2,6 +2,7 @@
 //!
 //! This binary is also the worker and the second process: it starts itself with one test's name
 //! and a variable that says which part to play.
+#![allow(clippy::unwrap_used)] // In tests outside `#[cfg(test)]` a panic is the failure too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -429,4 +430,27 @@ fn what_is_missing_stops_the_run_before_any_cell() {
     let outcome = run_here(&plan, &catalog, &options(&run), &mut |_| {}, &never, &bare);
     assert!(matches!(&outcome, Err(RunError::Missing(what)) if what.len() == 1), "{outcome:?}");
     assert!(!run.exists());
+}
+
+#[test]
+fn a_folder_that_takes_no_rows_stops_the_run_with_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plan, catalog) = plan(&Filter::default());
+    let never = AtomicBool::new(false);
+    let rows = folder.path().join("rows");
+    let mut vanish = |event| {
+        if matches!(event, Event::Started { .. }) {
+            fs::remove_dir_all(&rows).unwrap_or_default();
+        }
+    };
+    let outcome = run_here(&plan, &catalog, &options(folder.path()), &mut vanish, &never, &here());
+    let text = outcome.unwrap_err().to_string();
+    assert!(
+        text.starts_with(
+            "the run stops, because the outcome of resnet-shapes10/fp32 (the worker ended with \
+             code 4 and left no row; its last words: cannot write "
+        ),
+        "{text}"
+    );
+    assert!(text.contains("cannot be kept: cannot write "), "{text}");
 }

@@ -26,7 +26,13 @@ pub fn run(args: &QuantizeArgs, configs: Option<&Path>) -> Outcome {
         first_last: args.first_last,
     };
     method.card().fits(spec.bits).map_err(|reason| anyhow!(reason)).or_usage()?;
-    let subject = context::subject(&args.model, args.dataset.as_deref(), None, &catalog, &roots)?;
+    let subject = context::subject(
+        &args.model,
+        args.dataset.as_deref(),
+        args.preprocess_of.as_deref(),
+        &catalog,
+        &roots,
+    )?;
     let request = QuantizeRequest {
         model: &subject.bytes,
         origin: &subject.origin,

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use crate::error::GraphError;
 use crate::graph::{Dim, Graph};
+use crate::onnx::TensorProto;
 use crate::shape::{IntTensor, known_ints};
-use crate::values::from_ints;
+use crate::values::{constant, from_ints};
 
 pub(super) fn fold(graph: &mut Graph) -> Result<(), GraphError> {
     let ints = known_ints(graph)?;
     resolve_reshapes(graph, &ints);
     constants_to_initializers(graph, &ints);
     drop_identities(graph);
+    super::moves::fold(graph)?;
     Ok(())
 }
 
@@ -32,6 +34,8 @@ fn resolve_reshapes(graph: &mut Graph, ints: &HashMap<String, IntTensor>) {
         let name = graph.fresh_name(&format!("{}_target", node.output[0]));
         let proto = graph.proto_mut();
         proto.node[i].input[1].clone_from(&name);
+        // A literal zero is not what the leading zero means.
+        proto.node[i].attribute.retain(|a| a.name.as_deref() != Some("allowzero"));
         proto.initializer.push(from_ints(&name, vec![values.len() as i64], &values));
     }
 }
@@ -41,17 +45,12 @@ fn constants_to_initializers(graph: &mut Graph, ints: &HashMap<String, IntTensor
     let mut made = Vec::new();
     for node in std::mem::take(&mut graph.proto_mut().node) {
         let output = node.output.first().cloned().unwrap_or_default();
-        if node.op_type.as_deref() == Some("Constant")
-            && let Some(tensor) = node.attribute.iter().find_map(|a| a.t.clone())
-        {
-            made.push(crate::onnx::TensorProto { name: Some(output), ..tensor });
+        if let Some(tensor) = constant(&node) {
+            made.push(TensorProto { name: Some(output), ..tensor.into_owned() });
             continue;
         }
-        match ints.get(&output).and_then(|t| Some((t, t.fixed()?))) {
-            Some((tensor, values)) => {
-                let dims = tensor.dims.iter().map(|&d| d as i64).collect();
-                made.push(from_ints(&output, dims, &values));
-            }
+        match ints.get(&output).and_then(|t| t.to_proto(&output)) {
+            Some(tensor) => made.push(tensor),
             None => kept.push(node),
         }
     }

@@ -4,7 +4,7 @@ use quantbench_core::Tensor;
 
 use crate::error::GraphError;
 use crate::graph::Graph;
-use crate::onnx::AttributeProto;
+use crate::onnx::{AttributeProto, data_type};
 use crate::ops::float_attr;
 
 pub(super) fn fold(graph: &mut Graph) -> Result<(), GraphError> {
@@ -18,7 +18,8 @@ pub(super) fn fold(graph: &mut Graph) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// Moves `alpha` and `beta` into weights and bias where both are constant.
+/// Moves `alpha` and `beta` into weights and bias where both are constant, and gives the bias one
+/// value per output channel where Gemm would broadcast it.
 fn unit_factors(graph: &mut Graph, i: usize) -> Result<(), GraphError> {
     for (operand, name) in [(1, "alpha"), (2, "beta")] {
         let node = &graph.nodes()[i];
@@ -26,17 +27,36 @@ fn unit_factors(graph: &mut Graph, i: usize) -> Result<(), GraphError> {
         let Some(value) = node.input.get(operand).filter(|v| !v.is_empty()).cloned() else {
             continue;
         };
-        if factor == 1.0 || graph.initializer(&value).is_none() {
+        if graph.initializer(&value).is_none_or(|t| t.data_type != Some(data_type::FLOAT)) {
             continue;
         }
-        let mut tensor = graph.weight(&value)?;
-        tensor.data.iter_mut().for_each(|v| *v *= factor);
-        let own = graph.own_copy(i, operand, &tensor);
-        graph.set_weight(&own, &tensor)?;
+        let before = graph.weight(&value)?;
+        let mut tensor = before.clone();
+        if factor != 1.0 {
+            tensor.data.iter_mut().for_each(|v| *v *= factor);
+        }
+        let channels = graph.item_dims(&node.output[0]);
+        if let ([channels], "beta") = (&channels[..], name) {
+            tensor = one_per_channel(tensor, *channels);
+        }
+        if tensor != before {
+            let own = graph.own_copy(i, operand, &tensor);
+            graph.set_weight(&own, &tensor)?;
+        }
         let node = &mut graph.proto_mut().node[i];
         node.attribute.retain(|a| a.name.as_deref() != Some(name));
     }
     Ok(())
+}
+
+/// `[1, O]`, `[1]` and scalars as `[O]`; other shapes stay.
+fn one_per_channel(bias: Tensor, channels: usize) -> Tensor {
+    let data = match (bias.dims.as_slice(), bias.len()) {
+        ([lead @ .., _], n) if n == channels && lead.iter().all(|&d| d == 1) => bias.data,
+        (_, 1) => vec![bias.data[0]; channels],
+        _ => return bias,
+    };
+    Tensor::new(vec![channels], data)
 }
 
 /// MatMul of a matrix with a constant matrix is Gemm; a constant vector added to it is the bias.
@@ -49,7 +69,7 @@ fn to_gemm(graph: &mut Graph, i: usize) {
     }
     let output = node.output[0].clone();
     let add = match graph.consumers(&output).as_slice() {
-        [j] if graph.output() != output => add_of_vector(graph, *j, &output, columns),
+        [j] if !graph.is_output(&output) => add_of_vector(graph, *j, &output, columns),
         _ => None,
     };
     let node = &mut graph.proto_mut().node[i];

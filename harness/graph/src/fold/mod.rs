@@ -2,6 +2,7 @@
 
 mod constants;
 mod gemm;
+mod moves;
 mod norm;
 mod prune;
 
@@ -18,6 +19,10 @@ impl Graph {
     pub fn fold(&self) -> Result<Graph, GraphError> {
         let mut graph = self.clone();
         constants::fold(&mut graph)?;
+        // Resolved shape arithmetic must not count as a reader of a layer's output.
+        prune::fold(&mut graph);
+        // Before IR version 4 every initializer would have to be a graph input as well.
+        graph.model.ir_version = graph.model.ir_version.map(|v| v.max(4));
         gemm::fold(&mut graph)?;
         norm::fold(&mut graph)?;
         prune::fold(&mut graph);

@@ -34,8 +34,10 @@ fn foldable(graph: &Graph, j: usize) -> Option<usize> {
     let i = graph.producer(value)?;
     let layer = &graph.nodes()[i];
     let constant = layer.input.get(1).is_some_and(|w| graph.initializer(w).is_some());
-    let bias = layer.input.get(2).is_none_or(|b| b.is_empty() || graph.initializer(b).is_some());
-    let alone = graph.consumers(value).len() == 1 && graph.output() != value;
+    // A bias of another shape is a constant per image, which batch norm cannot be folded into.
+    let vector = |b: &String| graph.initializer(b).is_some_and(|t| t.dims.len() == 1);
+    let bias = layer.input.get(2).is_none_or(|b| b.is_empty() || vector(b));
+    let alone = graph.consumers(value).len() == 1 && !graph.is_output(value);
     let plain = match layer.op_type.as_deref() {
         Some("Conv") => true,
         Some("Gemm") => {

@@ -208,5 +208,6 @@ fn arithmetic(op: &str, a: &IntTensor, b: &IntTensor) -> Option<IntTensor> {
         })
         .collect();
     let dims = if a.dims.len() >= b.dims.len() { a.dims.clone() } else { b.dims.clone() };
-    Some(IntTensor { dims, data: data?, kind: a.kind }).filter(|t| t.dims.iter().product::<usize>() == n)
+    Some(IntTensor { dims, data: data?, kind: a.kind })
+        .filter(|t| t.dims.iter().product::<usize>() == n)
 }

@@ -3,6 +3,7 @@
 //! Small integer tensors (shapes, axes, pads) are followed as values, so that the
 //! `Shape -> Gather -> Concat -> Reshape` tails of exporters resolve.
 
+mod batch;
 mod ints;
 mod rules;
 mod window;
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::error::GraphError;
 use crate::graph::{Dim, Graph, Shape};
-use crate::onnx::{NodeProto, TensorProto, dimension, type_proto};
+use crate::onnx::{NodeProto, TensorProto, dimension};
 use crate::ops::node_name;
 
 pub(crate) use ints::IntTensor;
@@ -25,87 +26,39 @@ pub(crate) struct Env<'a> {
     initializers: HashMap<&'a str, &'a TensorProto>,
 }
 
+/// Longest dimension and most elements per image that are taken for a model and not for damage.
+const LONGEST: i64 = 1 << 31;
+const LARGEST: i64 = 1 << 32;
+
 /// Infers the shape of every value; a fixed batch becomes symbolic.
 pub(crate) fn infer(graph: &mut Graph) -> Result<(), GraphError> {
-    let fixed = free_batch(graph)?;
+    let fixed = batch::fixed_batch(graph)?;
     let mut env = Env::new(graph)?;
-    for node in graph.nodes() {
-        env.step(node).map_err(|reason| GraphError::Shape {
-            origin: graph.origin.clone(),
-            node: node_name(node).to_string(),
-            op: node.op_type.clone().unwrap_or_default(),
-            reason: match fixed {
-                Some(n) => format!("{reason} (the model was exported for {n} images at a time; export it with a dynamic batch)"),
-                None => reason,
-            },
-        })?;
+    let mut rewritten = Vec::new();
+    for (index, node) in graph.nodes().iter().enumerate() {
+        let freed = fixed.and_then(|n| batch::unbake(&env, node, n));
+        if let Some((node, target)) = freed {
+            env.add_ints(&node.input[1], &target);
+            env.walk(&node, fixed)?;
+            let target = target.to_proto(&node.input[1]);
+            rewritten.push((index, node, target));
+        } else {
+            env.walk(node, fixed)?;
+        }
     }
-    let shapes = env.shapes;
-    graph.shapes = shapes;
+    env.check_output(graph.output(), fixed)?;
+    graph.shapes = env.shapes;
+    if let Some(fixed) = fixed {
+        batch::free(graph, fixed, rewritten);
+    }
     Ok(())
 }
 
 /// The small integer tensors of a graph whose shapes are inferred.
 pub(crate) fn known_ints(graph: &Graph) -> Result<HashMap<String, IntTensor>, GraphError> {
     let mut env = Env::new(graph)?;
-    for node in graph.nodes() {
-        env.step(node).map_err(|reason| GraphError::Shape {
-            origin: graph.origin.clone(),
-            node: node_name(node).to_string(),
-            op: node.op_type.clone().unwrap_or_default(),
-            reason,
-        })?;
-    }
+    graph.nodes().iter().try_for_each(|node| env.walk(node, None))?;
     Ok(env.ints)
-}
-
-/// Checks the image input's dimensions and frees a batch that the export fixed; gives that size.
-fn free_batch(graph: &mut Graph) -> Result<Option<i64>, GraphError> {
-    let (origin, name) = (graph.origin.clone(), graph.input().to_string());
-    let dynamic = |axis, found: String| {
-        Err(GraphError::DynamicShape { origin: origin.clone(), value: name.clone(), axis, found })
-    };
-    let proto = graph.proto_mut();
-    let input = proto.input.iter_mut().find(|v| v.name.as_deref() == Some(name.as_str()));
-    let Some(type_proto::Value::TensorType(tensor)) =
-        input.and_then(|v| v.r#type.as_mut()).and_then(|t| t.value.as_mut())
-    else {
-        return crate::load::structure(&origin, format!("input {name:?} has no tensor type"));
-    };
-    let Some(shape) = tensor.shape.as_mut().filter(|s| s.dim.len() >= 2) else {
-        return crate::load::structure(
-            &origin,
-            format!("input {name:?} has no shape; expected [N, C, H, W]"),
-        );
-    };
-    for (axis, dim) in shape.dim.iter().enumerate().skip(1) {
-        match &dim.value {
-            Some(dimension::Value::DimValue(n)) if *n > 0 => {}
-            Some(dimension::Value::DimValue(n)) => return dynamic(axis, n.to_string()),
-            Some(dimension::Value::DimParam(p)) => return dynamic(axis, format!("symbolic ({p})")),
-            None => return dynamic(axis, "not stated".to_string()),
-        }
-    }
-    let batch = &mut shape.dim[0].value;
-    let fixed = match batch {
-        Some(dimension::Value::DimValue(n)) if *n > 0 => *n,
-        _ => return Ok(None),
-    };
-    *batch = Some(dimension::Value::DimParam("N".to_string()));
-    for info in proto.output.iter_mut().chain(proto.value_info.iter_mut()) {
-        let Some(type_proto::Value::TensorType(tensor)) =
-            info.r#type.as_mut().and_then(|t| t.value.as_mut())
-        else {
-            continue;
-        };
-        if let Some(first) = tensor.shape.as_mut().and_then(|s| s.dim.first_mut())
-            && first.value == Some(dimension::Value::DimValue(fixed))
-        {
-            first.value = Some(dimension::Value::DimParam("N".to_string()));
-        }
-    }
-    graph.notes.push(format!("the batch was fixed at {fixed} and has been made free"));
-    Ok(Some(fixed))
 }
 
 impl<'a> Env<'a> {
@@ -124,9 +77,7 @@ impl<'a> Env<'a> {
         }
         let input = graph.input();
         let info = graph.proto().input.iter().find(|v| v.name.as_deref() == Some(input));
-        if let Some(type_proto::Value::TensorType(tensor)) =
-            info.and_then(|v| v.r#type.as_ref()).and_then(|t| t.value.as_ref())
-        {
+        if let Some(tensor) = info.and_then(batch::tensor_type) {
             let dims = tensor.shape.iter().flat_map(|s| &s.dim).enumerate();
             let shape = dims.map(|(axis, d)| match d.value {
                 Some(dimension::Value::DimValue(n)) if axis > 0 => Dim::Known(n),
@@ -141,10 +92,10 @@ impl<'a> Env<'a> {
         let dims = crate::values::checked_dims(tensor, self.origin)?;
         let count: usize = dims.iter().product();
         if count <= IntTensor::MOST
-            && let Some(values) = crate::values::to_ints(tensor)
+            && let (Some(values), Some(kind)) = (crate::values::to_ints(tensor), tensor.data_type)
         {
             let data = values.into_iter().map(Dim::Known).collect();
-            self.ints.insert(name.to_string(), IntTensor { dims: dims.clone(), data });
+            self.ints.insert(name.to_string(), IntTensor { dims: dims.clone(), data, kind });
         }
         let shape = dims.into_iter().map(|d| Dim::Known(d as i64)).collect();
         self.shapes.insert(name.to_string(), shape);
@@ -168,25 +119,90 @@ impl<'a> Env<'a> {
         })
     }
 
+    fn add_ints(&mut self, name: &str, value: &IntTensor) {
+        let dims = value.dims.iter().map(|&d| Dim::Known(d as i64)).collect();
+        self.shapes.insert(name.to_string(), dims);
+        self.ints.insert(name.to_string(), value.clone());
+    }
+
+    /// A name that no value has so far.
+    fn fresh_name(&self, wish: &str) -> String {
+        let mut name = wish.to_string();
+        while self.shapes.contains_key(&name) {
+            name.push('_');
+        }
+        name
+    }
+
+    /// One step with the node named in the error.
+    fn walk(&mut self, node: &NodeProto, fixed: Option<i64>) -> Result<(), GraphError> {
+        self.step(node).map_err(|reason| GraphError::Shape {
+            origin: self.origin.to_string(),
+            node: node_name(node).to_string(),
+            op: node.op_type.clone().unwrap_or_default(),
+            reason: reason + &dynamic_batch(fixed),
+        })
+    }
+
     fn step(&mut self, node: &NodeProto) -> Result<(), String> {
         if let Some(value) = ints::evaluate(self, node)? {
-            let output = node.output[0].clone();
-            let dims = value.dims.iter().map(|&d| Dim::Known(d as i64)).collect();
-            self.shapes.insert(output.clone(), dims);
-            self.ints.insert(output, value);
+            self.add_ints(&node.output[0], &value);
             return Ok(());
         }
         if node.op_type.as_deref() == Some("Constant") {
-            let tensor = node.attribute.iter().find_map(|a| a.t.as_ref());
-            let tensor = tensor.ok_or("only tensor constants are supported")?;
-            return self.add_constant(&node.output[0], tensor).map_err(|e| e.to_string());
+            let tensor = crate::values::constant(node);
+            let tensor = tensor.ok_or("expected a constant of numbers")?;
+            return self.add_constant(&node.output[0], &tensor).map_err(|e| e.to_string());
         }
         let shapes = rules::output_shapes(self, node)?;
         for (output, shape) in node.output.iter().zip(shapes) {
+            check_size(&shape).map_err(|e| format!("output {output:?}: {e}"))?;
             self.shapes.insert(output.clone(), shape);
         }
         Ok(())
     }
+
+    /// The logits must have one row per image.
+    fn check_output(&self, name: &str, fixed: Option<i64>) -> Result<(), GraphError> {
+        let shape = self.shapes.get(name);
+        if shape.and_then(|s| s.first()) == Some(&Dim::Batch) {
+            return Ok(());
+        }
+        let shape = shape.map_or("unknown".to_string(), text);
+        let reason = format!(
+            "output {name:?} has the shape {shape}; expected the batch first, one row per image"
+        );
+        crate::load::structure(self.origin, reason + &dynamic_batch(fixed))
+    }
+}
+
+/// What to do where a fixed batch is in the way.
+fn dynamic_batch(fixed: Option<i64>) -> String {
+    let remedy = |n| {
+        format!(
+            " (the model was exported for {n} images at a time; export it with a dynamic batch)"
+        )
+    };
+    fixed.map(remedy).unwrap_or_default()
+}
+
+/// Refuses empty and absurdly large values, so that later arithmetic cannot overflow.
+fn check_size(shape: &Shape) -> Result<(), String> {
+    let mut elements = 1i64;
+    for d in shape {
+        let Dim::Known(n) = *d else { continue };
+        if n < 1 {
+            return Err(format!("{} holds nothing; expected positive dimensions", text(shape)));
+        }
+        elements = elements.saturating_mul(n);
+        if n > LONGEST || elements > LARGEST {
+            return Err(format!(
+                "{} is too large (over 2^32 elements per image); the file may be damaged",
+                text(shape)
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A shape in words: `[N, 3, 32, 32]`.

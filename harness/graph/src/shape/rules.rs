@@ -6,21 +6,33 @@ use crate::ops::{int_attr, ints_attr};
 
 use super::{Env, ints, text, window};
 
+const TRAINING: &str = "it is in training mode; export the model for inference (model.eval())";
+
 /// Shapes of a node's outputs.
 pub(super) fn output_shapes(env: &Env<'_>, node: &NodeProto) -> Result<Vec<Shape>, String> {
     let op = node.op_type.as_deref().unwrap_or("");
     let x = env.shape(node, 0)?;
     let one = |shape: Shape| Ok(vec![shape]);
     match op {
-        "Add" | "Sub" | "Mul" | "Div" => one(broadcast(x, env.shape(node, 1)?)?),
+        "Add" | "Div" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Max" | "Min"
+        | "Mul" | "PRelu" | "Sub" | "Where" => {
+            let others = (1..node.input.len()).map(|i| env.shape(node, i));
+            one(others.into_iter().try_fold(x.clone(), |s, other| broadcast(&s, other?))?)
+        }
         "BatchNormalization" => {
             let channels = x.get(1).ok_or("input has no channel dimension")?;
+            if int_attr(node, "training_mode").unwrap_or(0) != 0 {
+                return Err(TRAINING.to_string());
+            }
             for i in 1..5 {
                 if env.shape(node, i)?.as_slice() != [*channels] {
                     return Err(format!("parameter {i} does not fit input {}", text(x)));
                 }
             }
             one(x.clone())
+        }
+        "Dropout" if env.fixed_ints(node, 2)?.is_some_and(|on| on.iter().any(|&v| v != 0)) => {
+            Err(TRAINING.to_string())
         }
         "Dropout" => Ok(vec![x.clone(); node.output.len()]),
         "Conv" => one(conv(env, node, x)?),
@@ -293,8 +305,8 @@ fn split(env: &Env<'_>, node: &NodeProto, x: &Shape) -> Result<Vec<Shape>, Strin
             (0..n).map(|i| each.min(size - i * each)).collect()
         }),
     };
-    if sizes.iter().sum::<i64>() != size || sizes.len() as i64 != n || sizes.iter().any(|&s| s < 1)
-    {
+    let sum = sizes.iter().fold(0i64, |sum, &s| sum.saturating_add(s));
+    if sum != size || sizes.len() as i64 != n || sizes.iter().any(|&s| s < 1) {
         return Err(format!("split {sizes:?} does not fit {}", text(x)));
     }
     let part = |s: i64| {

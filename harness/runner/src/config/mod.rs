@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod error;
+mod locate;
 pub mod model;
 pub mod survey;
 pub(crate) mod yaml;

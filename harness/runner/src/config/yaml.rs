@@ -6,19 +6,10 @@
 use std::fmt;
 
 use quantbench_core::names::suggestion;
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Value;
 
 use crate::config::error::ConfigError;
-
-/// One step from a value to a part of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Into a mapping.
-    Key(String),
-    /// Into a list.
-    Index(usize),
-}
+use crate::config::locate::{Step, locate, second_line};
 
 /// A parsed file.
 #[derive(Debug)]
@@ -33,11 +24,14 @@ impl Document {
     pub(crate) fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let root = serde_yaml::from_str(text).map_err(|error| {
             let message = error.to_string();
-            ConfigError::Syntax {
-                origin: origin.to_string(),
-                line: error.location().map(|place| place.line()),
-                message: message.split(" at line ").next().unwrap_or(&message).to_string(),
+            let origin = origin.to_string();
+            if let Some(key) = message.split("duplicate entry with key \"").nth(1) {
+                let key = key.split('"').next().unwrap_or_default();
+                let message = format!("key {key:?} is there twice; keep one");
+                return ConfigError::Key { origin, line: second_line(text, key), message };
             }
+            let message = message.split(" at line ").next().unwrap_or(&message).to_string();
+            ConfigError::Syntax { origin, line: error.location().map(|p| p.line()), message }
         })?;
         Ok(Self { origin: origin.to_string(), text: text.to_string(), root })
     }
@@ -239,144 +233,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Line of the key (or list element) at the end of `path`.
-///
-/// Reads the text once more with a visitor that gives up on purpose exactly there: the parser then
-/// reports the position. `None` only if the path is not in the text.
-pub(crate) fn locate(text: &str, path: &[Step]) -> Option<usize> {
-    let seed = Seek { path };
-    let error = seed.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    error.location().map(|place| place.line())
-}
-
-const HERE: &str = "here";
-
-/// Walks to the end of a path and fails there.
-#[derive(Clone, Copy)]
-struct Seek<'p> {
-    path: &'p [Step],
-}
-
-impl<'de> DeserializeSeed<'de> for Seek<'_> {
-    type Value = ();
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.path.is_empty() {
-            return deserializer.deserialize_any(GiveUp);
-        }
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Seek<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the path that was walked before")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((Step::Key(wanted), rest)) = self.path.split_first() else {
-            return Err(A::Error::custom(HERE));
-        };
-        let last = rest.is_empty();
-        while let Some(found) = map.next_key_seed(Match { wanted, stop: last })? {
-            if found {
-                return map.next_value_seed(Seek { path: rest });
-            }
-            map.next_value::<IgnoredAny>()?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Some((Step::Index(wanted), rest)) = self.path.split_first() else {
-            return Err(A::Error::custom(HERE));
-        };
-        for _ in 0..*wanted {
-            seq.next_element::<IgnoredAny>()?;
-        }
-        seq.next_element_seed(Seek { path: rest })?;
-        Ok(())
-    }
-}
-
-/// Whether a key is the wanted one; gives up at it if it is the last of the path.
-struct Match<'p> {
-    wanted: &'p str,
-    stop: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Match<'_> {
-    type Value = bool;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Match<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<bool, E> {
-        match key == self.wanted {
-            true if self.stop => Err(E::custom(HERE)),
-            found => Ok(found),
-        }
-    }
-}
-
-/// Fails at whatever value it meets, so that the parser reports where.
-struct GiveUp;
-
-impl<'de> Visitor<'de> for GiveUp {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(HERE)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // The first key lies on the line of the element; the mapping's own mark may not.
-        map.next_key_seed(Match { wanted: "", stop: false })?;
-        Err(A::Error::custom(HERE))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _seq: A) -> Result<(), A::Error> {
-        Err(A::Error::custom(HERE))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const TEXT: &str = "# comment\nname: x\nmethods:\n  - minmax\n  - {name: twn, params: {a: 1}}\n  - name: mse\n    params:\n      \"grid\": 3\nspecs: [w8a8,\n  w4a4]\n";
-
-    fn line(path: &[Step]) -> Option<usize> {
-        locate(TEXT, path)
-    }
-
-    fn key(name: &str) -> Step {
-        Step::Key(name.to_string())
-    }
-
-    #[test]
-    fn keys_and_elements_are_found_in_block_flow_and_quoted_form() {
-        assert_eq!(line(&[key("name")]), Some(2));
-        assert_eq!(line(&[key("methods")]), Some(3));
-        assert_eq!(line(&[key("methods"), Step::Index(0)]), Some(4));
-        assert_eq!(line(&[key("methods"), Step::Index(1)]), Some(5));
-        assert_eq!(line(&[key("methods"), Step::Index(1), key("params"), key("a")]), Some(5));
-        assert_eq!(line(&[key("methods"), Step::Index(2)]), Some(6));
-        assert_eq!(line(&[key("methods"), Step::Index(2), key("params"), key("grid")]), Some(8));
-        assert_eq!(line(&[key("specs"), Step::Index(1)]), Some(10));
-        assert_eq!(line(&[key("nothing")]), None);
-    }
 
     #[test]
     fn messages_name_file_line_key_and_what_was_expected() {
@@ -406,7 +265,7 @@ mod tests {
         let message = Document::parse("a: 1\nb: [1, 2\n", "f.yaml").unwrap_err().to_string();
         assert!(message.starts_with("f.yaml:"), "{message}");
         assert!(message.contains("not valid YAML"), "{message}");
-        let message = Document::parse("a: 1\na: 2\n", "f.yaml").unwrap_err().to_string();
-        assert!(message.contains("duplicate"), "{message}");
+        let message = Document::parse("a: 1\nb: 1\n\"a\": 2\n", "f.yaml").unwrap_err();
+        assert_eq!(message.to_string(), "f.yaml:3: key \"a\" is there twice; keep one");
     }
 }

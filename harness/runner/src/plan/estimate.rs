@@ -91,3 +91,60 @@ pub fn estimate(plan: &Plan, store: &Store) -> Estimate {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use quantbench_core::row::{Ids, Observed, SCHEMA};
+    use quantbench_core::{Needs, Params, Spec};
+
+    use super::*;
+
+    fn cell(method: &str, widths: &str, family: Family) -> Cell {
+        Cell {
+            model: "m".into(),
+            dataset: "d".into(),
+            method: method.into(),
+            method_version: 1,
+            family: Some(family),
+            needs: Needs::Unlabelled,
+            params: Params::new(),
+            spec: Some(Spec::from_widths(widths.parse().unwrap())),
+            calibration_images: 1500,
+            draw: Some(0),
+            seed: None,
+            test_images: None,
+            deployed: false,
+        }
+    }
+
+    fn row(cell: Cell, seconds: f64) -> Row {
+        Row {
+            schema: SCHEMA,
+            survey: "s".into(),
+            cell,
+            ids: Ids::default(),
+            status: Status::Done,
+            reason: None,
+            result: None,
+            observed: Observed { cell_s: seconds, ..Observed::default() },
+        }
+    }
+
+    #[test]
+    fn what_was_observed_comes_before_a_guess() {
+        let family = Family::DataDependent;
+        let mut times = Times::default();
+        assert_eq!(times.expect(&cell("a", "w4a4", family), Some(1500)), (6.0, true));
+        times.add(&row(cell("a", "w4a4", family), 2.0));
+        times.add(&row(cell("a", "w4a4", family), 4.0));
+        times.add(&row(cell("a", "w8a8", family), 9.0));
+        assert_eq!(times.expect(&cell("a", "w4a4", family), None), (3.0, false));
+        assert_eq!(times.expect(&cell("a", "w2a2", family), None), (5.0, false), "other widths");
+        assert!(times.expect(&cell("b", "w4a4", family), None).1);
+        let partial = Cell { test_images: Some(10), ..cell("a", "w4a4", family) };
+        assert!(times.expect(&partial, None).1, "fewer images take another time");
+        let failed = Row { status: Status::Failed, ..row(cell("b", "w4a4", family), 1.0) };
+        times.add(&failed);
+        assert!(times.expect(&cell("b", "w4a4", family), None).1);
+    }
+}

@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    fn with<'a>(preprocess: &'a Preprocess) -> Sources<'a> {
+    fn with(preprocess: &Preprocess) -> Sources<'_> {
         Sources {
             model_sha256: "aa",
             preprocess,

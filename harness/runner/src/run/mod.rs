@@ -4,6 +4,7 @@ pub mod child;
 pub mod event;
 mod keeper;
 mod scheduler;
+mod settle;
 pub mod worker;
 
 use std::ffi::OsString;

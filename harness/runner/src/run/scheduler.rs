@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use quantbench_core::row::{Gate, Machine, Row, Status};
+use quantbench_core::row::{Gate, Machine};
 
 use crate::config::Catalog;
 use crate::plan::estimate::Times;
@@ -14,10 +14,11 @@ use crate::plan::{Plan, PlannedCell};
 use crate::run::child::{Message, Worker};
 use crate::run::event::{Event, Summary};
 use crate::run::keeper::Keeper;
+use crate::run::settle::Outcome;
 use crate::run::{RunError, RunOptions};
+use crate::store::Store;
 use crate::store::claims::{Asked, RENEW};
-use crate::store::{Store, StoreError};
-use crate::work::order::{Order, now};
+use crate::work::order::Order;
 
 /// How often workers and interrupts are looked after.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,7 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(500);
 
 /// Where a cell stands.
-enum State {
+pub(super) enum State {
     /// Without a row; not to be asked for before this time.
     Pending { after: Option<Instant> },
     /// A worker is on it; the stamp of the row that was there before.
@@ -35,22 +36,6 @@ enum State {
     Settled(Outcome),
     /// It is not to be run any more.
     Left,
-}
-
-/// What a settled cell's row says, as far as others depend on it.
-#[derive(Debug, Clone)]
-enum Outcome {
-    Done(Gate),
-    Failed(String),
-}
-
-impl Outcome {
-    fn of(row: &Row) -> Self {
-        match (&row.result, row.status) {
-            (Some(result), Status::Done) => Self::Done(result.gate),
-            _ => Self::Failed(row.reason.clone().unwrap_or_else(|| "no reason given".to_string())),
-        }
-    }
 }
 
 /// What may be done with a pending cell now.
@@ -65,24 +50,25 @@ enum Next {
 
 /// One run of a plan.
 pub(crate) struct Scheduler<'r> {
-    plan: &'r Plan,
-    catalog: &'r Catalog,
-    options: &'r RunOptions,
-    store: Store,
+    pub(super) plan: &'r Plan,
+    pub(super) catalog: &'r Catalog,
+    pub(super) options: &'r RunOptions,
+    pub(super) store: Store,
     here: &'r Here,
-    keeper: Keeper,
-    machine: Machine,
+    pub(super) machine: Machine,
     /// Indices into the plan's cells, in the order in which they run.
-    cells: Vec<usize>,
-    states: BTreeMap<usize, State>,
+    pub(super) cells: Vec<usize>,
+    /// Before the claims, so that workers are gone when these are given back.
+    pub(super) states: BTreeMap<usize, State>,
+    pub(super) keeper: Keeper,
     /// Stamps of failed rows that are done again: another stamp is somebody's new attempt.
-    failed_before: BTreeMap<usize, String>,
-    times: Times,
-    summary: Summary,
+    pub(super) failed_before: BTreeMap<usize, String>,
+    pub(super) times: Times,
+    pub(super) summary: Summary,
     sender: Sender<Message>,
     receiver: Receiver<Message>,
     begun: Instant,
-    stopping: bool,
+    pub(super) stopping: bool,
     told_waiting: bool,
 }
 
@@ -106,10 +92,10 @@ impl<'r> Scheduler<'r> {
             options,
             store,
             here,
-            keeper,
             machine: quantbench_measure::machine(),
             cells,
             states: BTreeMap::new(),
+            keeper,
             failed_before: BTreeMap::new(),
             times,
             summary,
@@ -159,12 +145,12 @@ impl<'r> Scheduler<'r> {
         self.summary.left = self.cells.len() - self.settled();
     }
 
-    fn cell(&self, index: usize) -> &'r PlannedCell {
+    pub(super) fn cell(&self, index: usize) -> &'r PlannedCell {
         &self.plan.cells[index]
     }
 
     /// Name of a cell's row; `run_here` refuses plans without ids.
-    fn id(&self, index: usize) -> &'r str {
+    pub(super) fn id(&self, index: usize) -> &'r str {
         self.cell(index).ids.as_ref().map_or("", |ids| ids.cell.as_str())
     }
 
@@ -172,12 +158,12 @@ impl<'r> Scheduler<'r> {
         self.states.values().any(test)
     }
 
-    fn settled(&self) -> usize {
+    pub(super) fn settled(&self) -> usize {
         self.states.values().filter(|s| matches!(s, State::Settled(_))).count()
     }
 
     /// Expected time for what has no row, and how many of those cells are guessed.
-    fn left(&self) -> (Duration, usize) {
+    pub(super) fn left(&self) -> (Duration, usize) {
         let (mut seconds, mut guessed) = (0.0, 0);
         for (index, state) in &self.states {
             if matches!(state, State::Pending { .. } | State::Running { .. }) {
@@ -190,51 +176,15 @@ impl<'r> Scheduler<'r> {
         (Duration::from_secs_f64(seconds / self.options.jobs.max(1) as f64), guessed)
     }
 
-    /// Settles the cells that have a row when the run begins.
-    fn look_at_rows(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
-        for index in self.cells.clone() {
-            let state = match self.store.row(self.id(index))? {
-                Some(Ok(row)) if row.status == Status::Done => {
-                    self.summary.before += 1;
-                    State::Settled(Outcome::of(&row))
-                }
-                Some(Ok(row)) if !self.options.retry_failed => {
-                    let outcome = Outcome::of(&row);
-                    self.count_failure(index, &outcome);
-                    State::Settled(outcome)
-                }
-                Some(Ok(_)) => {
-                    if let Some(stamp) = self.store.stamp(self.id(index)) {
-                        self.failed_before.insert(index, stamp);
-                    }
-                    State::Pending { after: None }
-                }
-                Some(Err(bad)) => {
-                    events(Event::BadRow(bad));
-                    State::Pending { after: None }
-                }
-                None => State::Pending { after: None },
-            };
-            self.states.insert(index, state);
-        }
-        Ok(())
-    }
-
-    fn count_failure(&mut self, index: usize, outcome: &Outcome) {
-        if let Outcome::Failed(reason) = outcome {
-            self.summary.failed.push((self.cell(index).label.clone(), reason.clone()));
-        }
-    }
-
     /// Starts cells until all jobs are busy or none can start now.
     fn start_what_can(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
         if self.plan.time_budget.is_some_and(|budget| self.begun.elapsed() >= budget) {
             self.stopping = true;
         }
         let mut holder = None;
+        let mut running =
+            self.states.values().filter(|s| matches!(s, State::Running { .. })).count();
         for index in self.cells.clone() {
-            let running =
-                self.states.values().filter(|s| matches!(s, State::Running { .. })).count();
             let Some(State::Pending { after }) = self.states.get(&index) else { continue };
             if self.stopping {
                 self.states.insert(index, State::Left);
@@ -260,7 +210,10 @@ impl<'r> Scheduler<'r> {
                     let after = Some(Instant::now() + POLL);
                     self.states.insert(index, State::Pending { after });
                 }
-                Asked::Taken => self.start(index, next, events)?,
+                Asked::Taken => {
+                    self.start(index, next, events)?;
+                    running += usize::from(matches!(self.states[&index], State::Running { .. }));
+                }
             }
         }
         self.tell_waiting(holder, events);
@@ -302,29 +255,6 @@ impl<'r> Scheduler<'r> {
         }
     }
 
-    /// Settles a pending cell if somebody else has written its row since the run began.
-    fn settle_if_done_elsewhere(
-        &mut self,
-        index: usize,
-        events: &mut dyn FnMut(Event),
-    ) -> Result<bool, RunError> {
-        let Some(Ok(row)) = self.store.row(self.id(index))? else { return Ok(false) };
-        let old = row.status == Status::Failed
-            && self.failed_before.get(&index) == self.store.stamp(self.id(index)).as_ref();
-        if old {
-            return Ok(false);
-        }
-        let outcome = Outcome::of(&row);
-        self.times.add(&row);
-        self.count_failure(index, &outcome);
-        self.states.insert(index, State::Settled(outcome));
-        self.summary.elsewhere += 1;
-        let (done, total) = (self.settled(), self.cells.len());
-        let (label, why) = (self.cell(index).label.clone(), "another process did it".to_string());
-        events(Event::Skipped { label, why, done, total });
-        Ok(true)
-    }
-
     /// Starts a cell that was just claimed, or writes its failed row.
     fn start(
         &mut self,
@@ -364,7 +294,7 @@ impl<'r> Scheduler<'r> {
         Ok(())
     }
 
-    fn order(&self, index: usize, gate: Option<Gate>) -> Result<Order, RunError> {
+    pub(super) fn order(&self, index: usize, gate: Option<Gate>) -> Result<Order, RunError> {
         let planned = self.cell(index);
         let cell = planned.cell.clone();
         let ids =
@@ -410,79 +340,6 @@ impl<'r> Scheduler<'r> {
             }
             message = self.receiver.try_recv().ok();
         }
-    }
-
-    /// Settles the cells whose workers have ended.
-    fn collect_ended(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
-        for index in self.cells.clone() {
-            let Some(State::Running { worker, before }) = self.states.get_mut(&index) else {
-                continue;
-            };
-            let Ok(Some(status)) = worker.ended() else { continue };
-            let obituary = worker.obituary(status);
-            worker.remove_empty_log();
-            let before = before.take();
-            let id = self.id(index);
-            let stamp = self.store.stamp(id);
-            let row = self.store.row(id)?;
-            if stamp == before || !matches!(row, Some(Ok(_))) {
-                self.write_failed(index, &obituary)?;
-            }
-            self.settle(index, events)?;
-        }
-        Ok(())
-    }
-
-    /// Settles a cell of ours by the row that was just written, and gives its claim back.
-    fn settle(&mut self, index: usize, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
-        let id = self.id(index);
-        let row = match self.store.row(id)? {
-            Some(Ok(row)) => row,
-            Some(Err(bad)) => return Err(self.unreadable(index, bad.to_string())),
-            None => return Err(self.unreadable(index, "it vanished".to_string())),
-        };
-        self.keeper.release(id)?;
-        self.times.add(&row);
-        let outcome = Outcome::of(&row);
-        self.count_failure(index, &outcome);
-        self.states.insert(index, State::Settled(outcome.clone()));
-        let (label, done, total) =
-            (self.cell(index).label.clone(), self.settled(), self.cells.len());
-        let left = self.left().0;
-        match outcome {
-            Outcome::Done(_) => {
-                self.summary.done += 1;
-                events(Event::Finished { label, row: Box::new(row), done, total, left });
-            }
-            Outcome::Failed(reason) => {
-                self.stopping |= !self.options.keep_going;
-                events(Event::Failed { label, reason, done, total, left });
-            }
-        }
-        Ok(())
-    }
-
-    fn unreadable(&self, index: usize, reason: String) -> RunError {
-        let path = self.store.row_path(self.id(index));
-        RunError::Lost {
-            label: self.cell(index).label.clone(),
-            outcome: "its row was written".to_string(),
-            source: StoreError::Read { path, source: std::io::Error::other(reason) },
-        }
-    }
-
-    /// Writes the row of a cell that no worker wrote one for.
-    fn write_failed(&self, index: usize, reason: &str) -> Result<(), RunError> {
-        let order = self.order(index, None)?;
-        let mut observed = order.observed(self.machine.clone());
-        observed.finished = now();
-        self.store.put_row(self.id(index), &order.failed(reason, observed)).map_err(|source| {
-            RunError::Lost {
-                label: self.cell(index).label.clone(),
-                outcome: reason.to_string(),
-                source,
-            }
-        })
     }
 
     /// Ends workers on cells that somebody took over because we seemed dead.

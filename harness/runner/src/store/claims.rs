@@ -119,12 +119,6 @@ impl Claims {
         Ok(())
     }
 
-    /// Who holds a cell now, without taking it.
-    pub fn held(&self, cell: &str) -> io::Result<Option<String>> {
-        let locked = self.lock()?;
-        Self::holder(&self.path(cell), &locked)
-    }
-
     fn holder(path: &Path, locked: &Locked) -> io::Result<Option<String>> {
         let (claim, modified) = read(path)?;
         let Some(modified) = modified else { return Ok(None) };
@@ -176,7 +170,6 @@ mod tests {
         let (a, b) = (Claims::new(folder.path()), Claims::new(folder.path()));
         assert_eq!(a.take("x").unwrap(), Asked::Taken);
         assert!(matches!(b.take("x").unwrap(), Asked::Held { .. }));
-        assert!(b.held("x").unwrap().is_some());
         b.release("x").unwrap();
         assert!(a.renew("x").unwrap(), "a release by somebody else does nothing");
         a.release("x").unwrap();

@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod disk;
+mod error;
 pub mod owner;
 pub mod predictions;
 
@@ -15,50 +16,11 @@ use std::sync::Arc;
 use quantbench_core::hash::sha256_hex;
 use quantbench_core::row::{Machine, MethodCost, Row, SCHEMA, Status};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use claims::Claims;
-use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
+pub use error::StoreError;
 
-/// A run folder that cannot be used.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// No such run folder.
-    #[error("there is no run folder {}; `quantbench run` makes one", .0.display())]
-    None(PathBuf),
-    /// A folder that cannot be made.
-    #[error("cannot make the run folder {}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file that cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The reason of the operating system.
-        source: io::Error,
-    },
-    /// A file that cannot be written; nothing half-written is left.
-    #[error("cannot write {}: {source}; nothing half-written was left", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The reason of the operating system.
-        source: io::Error,
-    },
-    /// A claim that cannot be checked or taken.
-    #[error("cannot claim cells in {}: {source}", path.display())]
-    Claim {
-        /// Folder of the claims.
-        path: PathBuf,
-        /// The reason of the operating system.
-        source: io::Error,
-    },
-}
+use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
 
 /// A row file that is not a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +41,7 @@ impl fmt::Display for BadRow {
 /// What is known about a stored artefact besides its bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Making {
+pub struct ArtefactFacts {
     /// SHA-256 of the artefact's bytes.
     pub sha256: String,
     /// Calibration images that the method read.
@@ -242,21 +204,26 @@ impl Store {
     }
 
     /// An artefact's bytes, unless it is not there or was damaged.
-    pub fn artefact(&self, id: &str) -> Option<(Vec<u8>, Making)> {
+    pub fn artefact(&self, id: &str) -> Option<(Vec<u8>, ArtefactFacts)> {
         let path = self.artefact_path(id);
-        let making: Making =
+        let facts: ArtefactFacts =
             serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
         let bytes = fs::read(&path).ok()?;
-        (sha256_hex(&bytes) == making.sha256).then_some((bytes, making))
+        (sha256_hex(&bytes) == facts.sha256).then_some((bytes, facts))
     }
 
     /// Writes an artefact; what is known about it comes first, so that bytes without it are none.
-    pub fn put_artefact(&self, id: &str, bytes: &[u8], making: &Making) -> Result<(), StoreError> {
+    pub fn put_artefact(
+        &self,
+        id: &str,
+        bytes: &[u8],
+        facts: &ArtefactFacts,
+    ) -> Result<(), StoreError> {
         let path = self.artefact_path(id);
-        let facts = path.with_extension("json");
-        let json = serde_json::to_vec_pretty(making)
-            .map_err(|error| StoreError::Write { path: facts.clone(), source: error.into() })?;
-        self.write(&facts, &json)?;
+        let beside = path.with_extension("json");
+        let json = serde_json::to_vec_pretty(facts)
+            .map_err(|error| StoreError::Write { path: beside.clone(), source: error.into() })?;
+        self.write(&beside, &json)?;
         self.write(&path, bytes)
     }
 
@@ -322,5 +289,103 @@ fn read_row(path: &Path) -> Result<Result<Row, BadRow>, StoreError> {
     match serde_json::from_slice::<Row>(&bytes) {
         Ok(row) => Ok(Ok(row)),
         Err(error) => bad(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disk::tests::FullDisk;
+    use super::*;
+    use quantbench_core::row::{Cell, Ids, Observed};
+
+    fn row(reason: Option<&str>) -> Row {
+        Row {
+            schema: SCHEMA,
+            survey: "tiny".into(),
+            cell: Cell {
+                model: "m".into(),
+                dataset: "d".into(),
+                method: "fp32".into(),
+                method_version: 1,
+                family: None,
+                needs: quantbench_core::Needs::Nothing,
+                params: quantbench_core::Params::new(),
+                spec: None,
+                calibration_images: 0,
+                draw: None,
+                seed: None,
+                test_images: None,
+                deployed: false,
+            },
+            ids: Ids::default(),
+            status: if reason.is_some() { Status::Failed } else { Status::Done },
+            reason: reason.map(str::to_string),
+            result: None,
+            observed: Observed::default(),
+        }
+    }
+
+    fn facts(bytes: &[u8]) -> ArtefactFacts {
+        ArtefactFacts {
+            sha256: sha256_hex(bytes),
+            images_read: 3,
+            labels_read: 0,
+            synthetic_images: 0,
+            cost: MethodCost::default(),
+            threads: 2,
+            machine: Machine::default(),
+        }
+    }
+
+    #[test]
+    fn artefacts_and_predictions_come_back_and_damaged_ones_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap();
+        assert!(store.artefact("a").is_none());
+        store.put_artefact("a", b"bytes", &facts(b"bytes")).unwrap();
+        assert_eq!(store.artefact("a"), Some((b"bytes".to_vec(), facts(b"bytes"))));
+        fs::write(store.artefact_path("a"), b"byte").unwrap();
+        assert!(store.artefact("a").is_none());
+        store.put_predictions("e", &[3, 1, 4]).unwrap();
+        assert_eq!(store.predictions("e"), Some(vec![3, 1, 4]));
+        fs::write(store.predictions_path("e"), b"QBPRED1\n").unwrap();
+        assert!(store.predictions("e").is_none());
+    }
+
+    #[test]
+    fn a_done_row_wins_wherever_it_lies() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let published = Store::create(other.path()).unwrap();
+        published.put_row("c", &row(None)).unwrap();
+        let store = Store::create(own.path()).unwrap();
+        assert!(store.row("c").unwrap().is_none());
+        store.put_row("c", &row(Some("why"))).unwrap();
+        assert!(!store.has("c"));
+        let both = store.clone().with_published(&other.path().join("rows"));
+        assert!(both.has("c"));
+        fs::write(store.row_path("c"), b"{}").unwrap();
+        assert!(both.has("c"));
+        let (rows, bad) = both.rows().unwrap();
+        assert_eq!((rows.len(), bad.len()), (1, 1));
+        assert!(store.row("c").unwrap().unwrap().is_err());
+        assert!(Store::view(Path::new("/nowhere/at/all")).rows().unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn on_a_full_disk_every_write_says_so_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap().on_disk(Arc::new(FullDisk { room: 9 }));
+        for error in [
+            store.put_row("c", &row(None)).unwrap_err(),
+            store.put_predictions("e", &[1; 1000]).unwrap_err(),
+            store.put_artefact("a", b"bytes", &facts(b"bytes")).unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("cannot write "), "{text}");
+            assert!(text.contains("No space left on device"), "{text}");
+        }
+        for part in FOLDERS {
+            assert_eq!(fs::read_dir(folder.path().join(part)).unwrap().count(), 0, "{part}");
+        }
     }
 }

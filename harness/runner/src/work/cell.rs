@@ -16,7 +16,7 @@ use quantbench_graph::{
 };
 
 use crate::store::predictions::digest;
-use crate::store::{Making as StoredMaking, Store};
+use crate::store::{ArtefactFacts, Store};
 use crate::work::assess::{Assessed, How, assess, export_for};
 use crate::work::error::WorkError;
 use crate::work::make::{Making, Progress, make};
@@ -181,9 +181,9 @@ impl Work<'_, '_> {
         fp32: Accuracy,
         observed: &mut Observed,
     ) -> Result<ResultPart, WorkError> {
-        let (packed, making) = self.artefact(runtime, model)?;
-        let same_machine = making.machine == observed.machine && making.threads == observed.threads;
-        observed.method = same_machine.then_some(making.cost);
+        let (packed, facts) = self.artefact(runtime, model)?;
+        let same_machine = facts.machine == observed.machine && facts.threads == observed.threads;
+        observed.method = same_machine.then_some(facts.cost);
         // Always from the packed bytes, so that a stored artefact and a fresh one are the same.
         let artefact = decode(&packed, &self.order.label)?;
         let exported = export_for(runtime, &artefact)?;
@@ -208,10 +208,10 @@ impl Work<'_, '_> {
             bit_operations_fp32,
             mean_weight_bits: mean_weight_bits(&allocation),
             allocation,
-            images_read: making.images_read,
-            labels_read: making.labels_read,
-            synthetic_images: making.synthetic_images,
-            artefact_sha256: making.sha256,
+            images_read: facts.images_read,
+            labels_read: facts.labels_read,
+            synthetic_images: facts.synthetic_images,
+            artefact_sha256: facts.sha256,
             predictions: digest(&simulated.predictions),
             notes,
         })
@@ -222,7 +222,7 @@ impl Work<'_, '_> {
         &mut self,
         runtime: &'static Runtime,
         model: &[u8],
-    ) -> Result<(Vec<u8>, StoredMaking), WorkError> {
+    ) -> Result<(Vec<u8>, ArtefactFacts), WorkError> {
         let order = self.order;
         let id = &order.ids.ids.artefact;
         if let Some(stored) = self.store.artefact(id) {
@@ -252,7 +252,7 @@ impl Work<'_, '_> {
         if !made.train.is_empty() {
             self.same_data(Part::Train, &order.ids.ids.train_data, &made.train)?;
         }
-        let making = StoredMaking {
+        let facts = ArtefactFacts {
             sha256: quantbench_core::hash::sha256_hex(&made.bytes),
             images_read: made.images_read,
             labels_read: made.labels_read,
@@ -261,8 +261,8 @@ impl Work<'_, '_> {
             threads: order.threads,
             machine: quantbench_measure::machine(),
         };
-        self.store.put_artefact(id, &made.bytes, &making)?;
-        Ok((made.bytes, making))
+        self.store.put_artefact(id, &made.bytes, &facts)?;
+        Ok((made.bytes, facts))
     }
 
     /// Accuracy through integer kernels, or why there is none.

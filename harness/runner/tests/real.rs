@@ -1,0 +1,252 @@
+//! Real cells on the embedded data and model, through the real worker; skipped where ONNX Runtime
+//! is not installed.
+#![allow(clippy::unwrap_used)] // In tests outside `#[cfg(test)]` a panic is the failure too.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use quantbench_core::row::{Gate, Status};
+use quantbench_datasets::DataRoots;
+use quantbench_engine::Runtime;
+use quantbench_runner::plan::here::Here;
+use quantbench_runner::plan::plan_here;
+use quantbench_runner::run::run_here;
+use quantbench_runner::store::disk::{Disk, DiskFile, RealDisk};
+use quantbench_runner::work::cell::row_of;
+use quantbench_runner::work::order::Order;
+use quantbench_runner::{
+    Catalog, EvaluateRequest, Filter, Note, Plan, QuantizeRequest, RunOptions, Store, Summary,
+    Survey, evaluate_file, quantize_one, worker_main,
+};
+
+/// Which part this process plays; unset in the test process itself.
+const PART: &str = "QUANTBENCH_TEST_PART";
+
+const SURVEY: &str = "name: tiny
+dataset: shapes10
+models: [resnet-shapes10]
+methods: [minmax, squant, {name: twn, specs: [w2ta8]}]
+specs: [w8a8, w4a4]
+calibration: {images: 32, draws: [0]}
+";
+
+/// The machine, or none with a word of why.
+fn machine() -> Option<Here> {
+    let here = Here::look();
+    if let Err(reason) = &here.runtime {
+        println!("skipped: {reason}");
+        return None;
+    }
+    let cache = std::env::temp_dir().join("quantbench-runner-tests");
+    Some(Here::with(DataRoots { dirs: vec![], cache }, here.runtime, here.isa))
+}
+
+fn plan(here: &Here) -> (Plan, Catalog) {
+    let catalog = Catalog::load(None).unwrap();
+    let survey = Survey::parse(SURVEY, "tiny.yaml").unwrap();
+    let filter = Filter { images: Some(200), ..Filter::default() };
+    (plan_here(&survey, &catalog, &filter, here).unwrap(), catalog)
+}
+
+fn myself(part: &str) -> Vec<OsString> {
+    let exe = std::env::current_exe().unwrap().into_os_string();
+    let words = ["env".to_string(), format!("{PART}={part}")].map(OsString::from);
+    let test = ["parts_are_played_on_request", "--exact", "--nocapture", "--quiet"];
+    words.into_iter().chain([exe]).chain(test.map(OsString::from)).collect()
+}
+
+fn run_in(dir: &Path, here: &Here) -> Summary {
+    let (plan, catalog) = plan(here);
+    let options = RunOptions {
+        dir: dir.to_path_buf(),
+        published: vec![],
+        jobs: 1,
+        threads: 1,
+        worker: myself("worker"),
+        shard: None,
+        keep_going: true,
+        retry_failed: true,
+        command: "test".into(),
+        commit: "test".into(),
+    };
+    let never = AtomicBool::new(false);
+    run_here(&plan, &catalog, &options, &mut |_| {}, &never, here).unwrap()
+}
+
+#[test]
+fn parts_are_played_on_request() {
+    match std::env::var(PART).as_deref() {
+        Ok("worker") => std::process::exit(worker_main()),
+        _ => {
+            // A worker without an order says so and ends with its own code.
+            let words = myself("worker");
+            let out =
+                Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output().unwrap();
+            assert_eq!(out.status.code(), Some(2));
+            let text = String::from_utf8_lossy(&out.stderr);
+            assert!(text.contains("workers are started by `quantbench run`"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_row_tells_what_the_cell_was() {
+    let Some(here) = machine() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let summary = run_in(folder.path(), &here);
+    assert_eq!((summary.left, summary.failed), (0, vec![]));
+    let store = Store::open(folder.path()).unwrap();
+    let rows = store.rows().unwrap().0;
+    for row in &rows {
+        let result = row.result.as_ref().unwrap();
+        assert_eq!(result.gate, Gate::NotChecked, "a partial run checks no gate");
+        assert_eq!(result.acc_simulated.images, 200);
+        assert_eq!(store.predictions(&row.ids.eval).unwrap().len(), 200);
+        assert!(row.observed.cell_s > 0.0 && row.observed.finished.ends_with('Z'));
+    }
+    let of = |method: &str, weights: u8| {
+        let fits = |r: &&quantbench_core::Row| {
+            let widths = r.cell.spec.map_or(32, |s| s.bits.weights.get());
+            r.cell.method == method && widths == weights
+        };
+        rows.iter().find(fits).unwrap()
+    };
+    let plain = of("fp32", 32).result.as_ref().unwrap();
+    assert!(plain.acc_simulated.percent() > 85.0);
+    assert_eq!(plain.bit_operations, plain.bit_operations_fp32);
+    let minmax = of("minmax", 8).result.as_ref().unwrap();
+    assert_eq!(minmax.images_read, 32);
+    let deployed = minmax.acc_deployed.as_ref().unwrap();
+    assert!(deployed.integer_layers > 0);
+    assert!(minmax.sizes.weight_bits * 4 == minmax.sizes.weight_bits_fp32);
+    assert!(of("minmax", 8).observed.method.unwrap().wall_s > 0.0);
+    let squant = of("squant", 4);
+    assert_eq!(squant.result.as_ref().unwrap().images_read, 0);
+    assert_eq!(squant.ids.train_data, "");
+    assert!(squant.result.as_ref().unwrap().acc_deployed.is_none());
+}
+
+#[test]
+fn a_model_is_quantized_into_a_file_that_knows_its_preprocessing() {
+    let Some(here) = machine() else { return };
+    let catalog = Catalog::load(None).unwrap();
+    let card = catalog.model("resnet-shapes10").unwrap();
+    let dataset = catalog.dataset("shapes10").unwrap();
+    let model = card.bytes(&here.roots).unwrap();
+    let mut request = QuantizeRequest {
+        model: &model,
+        origin: "resnet-shapes10",
+        dataset,
+        preprocess: &card.preprocess,
+        method: "minmax",
+        params: quantbench_core::Params::new(),
+        spec: quantbench_core::Spec::from_widths("w8a8".parse().unwrap()),
+        images: 32,
+        draw: 0,
+        seed: 0,
+        portable: false,
+        threads: 1,
+    };
+    let never = AtomicBool::new(false);
+    let mut quiet = |_: usize, _: usize, _: &str| {};
+    let made = quantize_one(&request, &here.roots, &mut quiet, &never).unwrap();
+    assert_eq!(made.images_read, 32);
+    let note = Note::read(&made.onnx).unwrap();
+    assert_eq!((note.dataset.as_str(), &note.preprocess), ("shapes10", &card.preprocess));
+    let evaluated = evaluate_file(
+        &EvaluateRequest {
+            model: &made.onnx,
+            origin: "q.onnx",
+            dataset,
+            preprocess: &note.preprocess,
+            images: Some(200),
+            deployed: true,
+            batch: 50,
+            threads: 1,
+        },
+        &here.roots,
+        &mut quiet,
+    )
+    .unwrap();
+    assert!(evaluated.accuracy.percent() > 85.0);
+    assert!(evaluated.integer_layers.unwrap().0 > 0);
+
+    request.method = "minmx";
+    let text = quantize_one(&request, &here.roots, &mut quiet, &never).unwrap_err().to_string();
+    assert!(text.contains("did you mean \"minmax\"?"), "{text}");
+    request.method = "twn";
+    let text = quantize_one(&request, &here.roots, &mut quiet, &never).unwrap_err().to_string();
+    assert!(text.contains("twn gives ternary weights only"), "{text}");
+}
+
+/// A disk without room for anything.
+struct Full;
+
+struct NoRoom;
+
+impl Write for NoRoom {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(28))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl DiskFile for NoRoom {
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Disk for Full {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        RealDisk.create(path)?;
+        Ok(Box::new(NoRoom))
+    }
+}
+
+#[test]
+fn a_full_disk_becomes_the_reason_of_a_failed_row() {
+    let Some(here) = machine() else { return };
+    let (plan, catalog) = plan(&here);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(folder.path()).unwrap().on_disk(Arc::new(Full));
+    let cell = &plan.cells[0];
+    let order = Order {
+        survey: plan.survey.clone(),
+        label: cell.label.clone(),
+        cell: cell.cell.clone(),
+        ids: cell.ids.clone().unwrap(),
+        model: catalog.model(&cell.cell.model).unwrap().clone(),
+        dataset: catalog.dataset(&plan.dataset).unwrap().clone(),
+        dirs: here.roots.dirs.clone(),
+        cache: here.roots.cache.clone(),
+        store: folder.path().to_path_buf(),
+        runtime: here.runtime.clone().unwrap(),
+        isa: here.isa.clone(),
+        batch: 100,
+        threads: 1,
+        jobs: 1,
+        gate: None,
+        command: "test".into(),
+        commit: "test".into(),
+    };
+    let row = row_of(&order, &store, &mut |_, _, _| {});
+    assert_eq!(row.status, Status::Failed);
+    let reason = row.reason.unwrap();
+    assert!(reason.starts_with("cannot write "), "{reason}");
+    assert!(reason.contains("No space left on device (os error 28)"), "{reason}");
+    assert_eq!(fs::read_dir(folder.path().join("predictions")).unwrap().count(), 0);
+
+    let elsewhere = Order { isa: "another".into(), ..order };
+    let row = row_of(&elsewhere, &store, &mut |_, _, _| {});
+    assert!(row.reason.unwrap().starts_with("the plan was made for ONNX Runtime"));
+    assert!(Runtime::load().is_ok());
+}
