@@ -73,3 +73,9 @@ fn a_grant_that_depends_on_the_job_is_settled() {
         }
     }
 }
+
+#[test]
+fn the_template_has_the_headings() {
+    let template = include_str!("../template.rs.txt");
+    assert!(HEADINGS.iter().all(|h| template.contains(h)));
+}

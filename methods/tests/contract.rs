@@ -1,5 +1,7 @@
 //! The contract that every method keeps, asserted over the whole list on a tiny network.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 mod common;
 
 use std::sync::Arc;
@@ -251,7 +253,7 @@ fn sensitivity_keeps_its_budget() {
             }
             assert!(used <= allowed, "{budget} {label}: {used} > {allowed}");
             let tight = artefact.notes.iter().any(|n| n.contains("nothing to choose"));
-            assert_eq!(tight, label == "w2a4");
+            assert_eq!(tight, label == "w2a4" || label == "w8a8");
         }
     }
 }

@@ -1,4 +1,5 @@
 //! The arrows between the rooms: who may use whom, as ARCHITECTURE.md draws them.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

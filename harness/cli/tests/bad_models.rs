@@ -1,4 +1,5 @@
 //! Bad models, data and runtimes at the command line: one clear error, the right exit code.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Bad surveys and arguments: file, line, key, what was expected, near match.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

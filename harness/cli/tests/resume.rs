@@ -1,4 +1,5 @@
 //! Runs that are killed, shared, or cannot write: nothing is lost, nothing is done twice.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

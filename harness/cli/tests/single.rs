@@ -1,4 +1,5 @@
 //! `quantize` and `eval` on the embedded default, and the embedded default itself.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

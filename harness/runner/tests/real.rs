@@ -39,7 +39,7 @@ calibration: {images: 32, draws: [0]}
 fn machine() -> Option<Here> {
     let here = Here::look();
     if let Err(reason) = &here.runtime {
-        println!("skipped: {reason}");
+        eprintln!("skipped: {reason}");
         return None;
     }
     let cache = std::env::temp_dir().join("quantbench-runner-tests");
@@ -80,18 +80,15 @@ fn run_in(dir: &Path, here: &Here) -> Summary {
 
 #[test]
 fn parts_are_played_on_request() {
-    match std::env::var(PART).as_deref() {
-        Ok("worker") => std::process::exit(worker_main()),
-        _ => {
-            // A worker without an order says so and ends with its own code.
-            let words = myself("worker");
-            let out =
-                Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output().unwrap();
-            assert_eq!(out.status.code(), Some(2));
-            let text = String::from_utf8_lossy(&out.stderr);
-            assert!(text.contains("workers are started by `quantbench run`"), "{text}");
-        }
+    if std::env::var_os(PART).is_some() {
+        std::process::exit(worker_main());
     }
+    // A worker without an order says so and ends with its own code.
+    let words = myself("worker");
+    let out = Command::new(&words[0]).args(&words[1..]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(text.contains("workers are started by `quantbench run`"), "{text}");
 }
 
 #[test]

@@ -6,11 +6,13 @@
 //!
 //! # When to use it
 //! When some layers need more bits than others and the target can mix widths. At the smallest
-//! width nothing is left to choose: the budget of uniform 2 bits is met by 2 bits everywhere.
+//! width nothing is left to choose: the budget of uniform 2 bits is met by 2 bits everywhere. At
+//! 8 bits every layer gets the largest width.
 //!
 //! # Inputs and cost
 //! Unlabelled images: activation ranges from all of them, sensitivities from the first
-//! `images_for_kl`. Five forward passes over those per free layer. No training.
+//! `images_for_kl`. Five forward passes over those per free layer, none where the budget leaves
+//! no choice. No training.
 //!
 //! # Parameters
 //! - `budget`: `size` (default; bits of weights) or `bit-operations` (weight bits x activation
@@ -54,7 +56,7 @@ static CARD: Card = Card {
     summary: "chooses a width per layer by the divergence that its quantization alone causes, \
               under the budget of the uniform width",
     when: "when some layers need more bits than others and the target can mix widths; at 2 bits \
-           nothing is left to choose",
+           and at 8 nothing is left to choose",
     paper: "Y. Cai et al., ZeroQ: a novel zero shot quantization framework, CVPR 2020, \
             arXiv:2001.00281",
     cite: "cai2020zeroq",
@@ -99,10 +101,14 @@ impl Recipe for Sensitivity {
     ) -> Result<Artefact, MethodError> {
         let style = WeightStyle::from_name(job.choice("weights"));
         let free: Vec<&WeightSite> = job.sites.weights.iter().filter(|s| s.free).collect();
-        let count = usize::try_from(job.int("images_for_kl")).unwrap_or(1);
-        let some = First { images: data.images(), count };
-        let losses = sensitivities(job, &free, style, &some, cx)?;
-        let (widths, note) = choose(job, &free, &losses)?;
+        let budget = Budget::new(job, &free);
+        let (widths, note) = if let Some(settled) = budget.without_choice() {
+            settled
+        } else {
+            let count = usize::try_from(job.int("images_for_kl")).unwrap_or(1);
+            let some = First { images: data.images(), count };
+            budget.choose(&sensitivities(job, &free, style, &some, cx)?)?
+        };
 
         let mut sites = job.sites.clone();
         let chosen = sites.weights.iter_mut().filter(|s| s.free).zip(&widths);
@@ -164,45 +170,75 @@ fn widths() -> impl Iterator<Item = Bits> {
     WIDTHS.iter().filter_map(|&b| Bits::new(b).ok())
 }
 
-/// The widths of the free layers under the budget, and a note about it.
-fn choose(
-    job: &Job<'_>,
-    free: &[&WeightSite],
-    losses: &[[f64; WIDTHS.len()]],
-) -> Result<(Vec<Bits>, String), MethodError> {
-    let operations = job.choice("budget") == "bit-operations";
-    let unit = if operations { "bit operations per image" } else { "bits of weights" };
-    let cost = |site: &WeightSite, bits: Bits| {
-        let layer = &job.layers[site.layer];
-        let each = if operations {
-            layer.macs * u64::from(input_bits(job, site).get())
-        } else {
-            layer.parameters()
+/// What the free layers may cost together.
+struct Budget {
+    /// Cost of one bit of each free layer.
+    each: Vec<u64>,
+    /// Cost of the uniform widths.
+    total: u64,
+    unit: &'static str,
+}
+
+impl Budget {
+    fn new(job: &Job<'_>, free: &[&WeightSite]) -> Self {
+        let operations = job.choice("budget") == "bit-operations";
+        let unit = if operations { "bit operations per image" } else { "bits of weights" };
+        let one = |site: &&WeightSite| {
+            let layer = &job.layers[site.layer];
+            if operations {
+                layer.macs * u64::from(input_bits(job, site).get())
+            } else {
+                layer.parameters()
+            }
         };
-        u64::from(bits.get()) * each
-    };
-    let budget: u64 = free.iter().map(|site| cost(site, site.bits)).sum();
-    let choices: Vec<Vec<Choice>> = free
-        .iter()
-        .zip(losses)
-        .map(|(site, losses)| {
-            let row = widths().zip(losses);
-            row.map(|(bits, &loss)| Choice { cost: cost(site, bits), loss }).collect()
-        })
-        .collect();
-    let chosen = allocate(&choices, budget).map_err(|Infeasible(smallest)| {
-        MethodError::Infeasible { asked: budget, smallest, unit }
-    })?;
-    let bits: Vec<Bits> =
-        chosen.iter().filter_map(|&c| WIDTHS.get(c).and_then(|&b| Bits::new(b).ok())).collect();
-    let used: u64 = free.iter().zip(&bits).map(|(site, &b)| cost(site, b)).sum();
-    let mut note = format!("budget of {budget} {unit}, {used} used");
-    if free.is_empty() {
-        note = "the first/last rule leaves no layer free: nothing to choose".to_string();
-    } else if bits.iter().all(|b| b.get() == WIDTHS[0]) {
-        note.push_str("; it leaves nothing to choose: every free layer gets the smallest width");
+        let each: Vec<u64> = free.iter().map(one).collect();
+        let total = each.iter().zip(free).map(|(e, site)| e * u64::from(site.bits.get())).sum();
+        Self { each, total, unit }
     }
-    Ok((bits, note))
+
+    /// Cost of the same width everywhere.
+    fn uniform(&self, bits: u8) -> u64 {
+        self.each.iter().sum::<u64>() * u64::from(bits)
+    }
+
+    /// The widths where the budget leaves no choice: the smallest everywhere if it allows no
+    /// more, the largest everywhere if it allows that. Nothing has to be measured then.
+    fn without_choice(&self) -> Option<(Vec<Bits>, String)> {
+        if self.each.is_empty() {
+            let note = "the first/last rule leaves no layer free: nothing to choose".to_string();
+            return Some((Vec::new(), note));
+        }
+        let (small, large) = (WIDTHS[0], WIDTHS[WIDTHS.len() - 1]);
+        let (bits, word) = if self.total == self.uniform(small) {
+            (small, "smallest")
+        } else if self.total >= self.uniform(large) {
+            (large, "largest")
+        } else {
+            return None;
+        };
+        let note = format!(
+            "budget of {} {} leaves nothing to choose: every free layer gets the {word} width, \
+             {bits} bits",
+            self.total, self.unit
+        );
+        Some((vec![Bits::new(bits).ok()?; self.each.len()], note))
+    }
+
+    /// The widths with the smallest total loss, and a note about the budget.
+    fn choose(&self, losses: &[[f64; WIDTHS.len()]]) -> Result<(Vec<Bits>, String), MethodError> {
+        let row = |(each, losses): (&u64, &[f64; WIDTHS.len()])| {
+            let choice =
+                |(bits, &loss): (Bits, &f64)| Choice { cost: each * u64::from(bits.get()), loss };
+            widths().zip(losses).map(choice).collect()
+        };
+        let choices: Vec<Vec<Choice>> = self.each.iter().zip(losses).map(row).collect();
+        let chosen = allocate(&choices, self.total).map_err(|Infeasible(smallest)| {
+            MethodError::Infeasible { asked: self.total, smallest, unit: self.unit }
+        })?;
+        let used: u64 = choices.iter().zip(&chosen).map(|(row, &c)| row[c].cost).sum();
+        let bits = chosen.iter().filter_map(|&c| Bits::new(WIDTHS[c]).ok()).collect();
+        Ok((bits, format!("budget of {} {}, {used} used", self.total, self.unit)))
+    }
 }
 
 /// Width of a layer's input under the spec.

@@ -312,3 +312,80 @@ fn integers(tensor: &TensorProto) -> Vec<i64> {
         None => tensor.int64_data.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quantbench_core::Tensor;
+    use quantbench_graph::testing::{Builder, int, ints};
+
+    const Z: f64 = 4.0;
+
+    /// Batch norm, ReLU, then a 1x1 conv without batch norm, a padded shortcut and a residual sum.
+    fn residual() -> Graph {
+        let mut b = Builder::new(3);
+        let stem = b.conv_bn("input", "stem", (3, 2), 1, 1);
+        b.node("Relu", &[&stem], "relu", vec![]);
+        b.weight("w", &Tensor::new(vec![4, 2, 1, 1], vec![1., 2., -1., 0., 0., 3., 1., 1.]));
+        b.weight("bias", &Tensor::new(vec![4], vec![0.5, 0., 0., -1.]));
+        b.node("Conv", &["relu", "w", "bias"], "branch", vec![ints("kernel_shape", &[1, 1])]);
+        b.ints("pads", &[0, 1, 0, 0, 0, 1, 0, 0]);
+        b.node("Pad", &["relu", "pads"], "shortcut", vec![]);
+        b.node("Add", &["branch", "shortcut"], "sum", vec![]);
+        b.node("Relu", &["sum"], "out", vec![]);
+        b.node("GlobalAveragePool", &["out"], "pooled", vec![]);
+        b.node("Flatten", &["pooled"], "features", vec![int("axis", 1)]);
+        b.node("Sigmoid", &["features"], "unknown", vec![]);
+        let bytes = b.finish(&[3, 8, 8], "unknown");
+        Graph::from_bytes(&bytes, "residual").unwrap().fold().unwrap()
+    }
+
+    #[test]
+    fn rules_follow_the_graph() {
+        let graph = residual();
+        let layers = graph.layers();
+        let known = propagate(&graph, &layers, Z);
+        let norm = graph.norm_stats(&layers[0].output).unwrap();
+        let stem = &known[&layers[0].output];
+        assert_eq!(stem.mean[0], f64::from(norm.mean[0]));
+        assert!((stem.var[1] - f64::from(norm.std[1]).powi(2)).abs() < 1e-12 && stem.signed);
+
+        let relu = &known["relu"];
+        let want = clipped(stem.mean[0], stem.var[0], Some(0.0), None);
+        assert_eq!(
+            (relu.mean[0], relu.var[0], relu.positive[0]),
+            (want.mean, want.var, want.positive)
+        );
+        assert!(!relu.signed && relu.peak[0] == stem.mean[0] + Z * stem.var[0].sqrt());
+
+        let branch = &known["branch"];
+        assert!((branch.mean[0] - (relu.mean[0] + 2.0 * relu.mean[1] + 0.5)).abs() < 1e-12);
+        assert!((branch.var[0] - (relu.var[0] + 4.0 * relu.var[1])).abs() < 1e-12);
+
+        let shortcut = &known["shortcut"];
+        assert_eq!(shortcut.mean, [0.0, relu.mean[0], relu.mean[1], 0.0]);
+        let sum = &known["sum"];
+        assert_eq!(sum.mean[1], branch.mean[1] + relu.mean[0]);
+        assert_eq!(sum.var[1], branch.var[1] + relu.var[0]);
+        assert!(sum.signed && !known["out"].signed);
+
+        assert_eq!(known["features"].mean, known["out"].mean);
+        assert!((known["features"].var[0] - known["out"].var[0] / 64.0).abs() < 1e-12);
+        assert!(!known.contains_key("unknown"));
+    }
+
+    #[test]
+    fn the_deviation_is_that_of_the_mixture() {
+        // Two channels at -1 and 1 without spread: deviation 1 if signed; of the positive values 0.
+        let mut moments = Moments {
+            mean: vec![-1.0, 1.0],
+            var: vec![0.0, 0.0],
+            positive: vec![0.0, 1.0],
+            peak: vec![1.0, 1.0],
+            signed: true,
+        };
+        assert_eq!(moments.deviation(), 1.0);
+        (moments.mean[0], moments.signed) = (0.0, false);
+        assert_eq!((moments.deviation(), moments.largest()), (0.0, 1.0));
+    }
+}

@@ -1,5 +1,6 @@
 //! Helpers of the tests: a tiny network, images from integers, and one call that runs a method.
 #![allow(dead_code)] // Each test file uses its part.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Helpers of tests are tests.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

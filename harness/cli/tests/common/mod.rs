@@ -1,5 +1,5 @@
 //! Driving the real binary in a temporary folder.
-#![allow(dead_code)] // Each test file uses its part.
+#![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part; helpers may unwrap.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
