@@ -39,7 +39,7 @@ fn assert_clean(dir: &Path) {
             }
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let claimed = path.parent().unwrap().ends_with("claims") && !name.contains("lock");
-            assert!(!claimed && !name.ends_with(".tmp"), "left behind: {}", path.display());
+            assert!(!claimed && !name.ends_with(".qbpart"), "left behind: {}", path.display());
         }
     }
 }

@@ -103,6 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_readme_lists_every_operator() {
+        let readme = include_str!("../README.md");
+        for op in SUPPORTED {
+            assert!(readme.contains(&format!("`{op}`")), "{op} is missing in README.md");
+        }
+    }
+
+    #[test]
     fn the_list_is_sorted() {
         assert!(SUPPORTED.windows(2).all(|w| w[0] < w[1]));
     }

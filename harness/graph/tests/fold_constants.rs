@@ -1,5 +1,7 @@
 //! Constants, factors and pass-through nodes: folding keeps the function and the types.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 #[path = "common/interpreter.rs"]
 mod interpreter;

@@ -1,5 +1,7 @@
 //! Folding leaves the function as it was: compared with a plain reference interpreter.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 #[path = "common/interpreter.rs"]
 mod interpreter;

@@ -1,5 +1,7 @@
 //! The batch: symbolic under any name, or fixed by the export and freed.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use prost::Message;
 use quantbench_graph::onnx::{ModelProto, ValueInfoProto, data_type, dimension, type_proto};
 use quantbench_graph::testing::{Builder, info, int, tiny_resnet};

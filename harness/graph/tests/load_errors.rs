@@ -1,5 +1,7 @@
 //! Bad models: one clear error each, never a panic.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use proptest::prelude::*;

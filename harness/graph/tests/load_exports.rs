@@ -1,5 +1,7 @@
 //! What this room writes, it reads: exported files of every width load again.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 mod common;
 
 use common::{quantized, spec, tiny};
@@ -19,7 +21,7 @@ fn every_export_loads_with_the_shapes_of_its_source() {
         ("w3a5", SitesRule::Academic, false),
     ] {
         let artefact = quantized(&graph, &spec(label, rule, FirstLast::Same));
-        let options = ExportOptions { portable, ..ExportOptions::default() };
+        let options = ExportOptions { portable };
         let bytes = export(&artefact, options).unwrap();
         let loaded = Graph::from_bytes(&bytes, label).unwrap();
         assert_eq!(loaded.shape("logits"), graph.shape("logits"), "{label}");

@@ -1,5 +1,7 @@
 //! Models whose parts contradict each other in ways that only damaged or hostile files do.
 
+#![allow(clippy::unwrap_used)] // A test may panic.
+
 use proptest::prelude::*;
 use prost::Message;
 use quantbench_graph::Graph;
@@ -73,6 +75,17 @@ fn absurd_sizes_are_refused_before_anything_is_computed() {
     assert!(text.contains("does not fit"), "{text}");
     let text = message(&model("Reshape", &[huge, huge, -1], vec![]));
     assert!(text.contains("does not reshape"), "{text}");
+}
+
+#[test]
+fn a_transpose_must_name_each_axis_once() {
+    let mut b = Builder::new(1);
+    let w = b.random(&[8, 2], 1.0, 0.0);
+    b.weight("w", &w).node("Transpose", &["w"], "t", vec![ints("perm", &[0, 0])]);
+    b.node("Flatten", &["input"], "flat", vec![]);
+    b.node("MatMul", &["flat", "t"], "logits", vec![]);
+    let text = message(&b.model(&[2, 2, 2], "logits"));
+    assert!(text.contains("perm [0, 0] is no order of the axes of [8, 2]"), "{text}");
 }
 
 #[test]

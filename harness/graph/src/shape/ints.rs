@@ -84,7 +84,10 @@ pub(super) fn evaluate(env: &Env<'_>, node: &NodeProto) -> Result<Option<IntTens
         "Gather" if first.dims.len() == 1 => known(1).and_then(|at| gather(first, at)),
         "Slice" if first.dims.len() <= 2 => slice(env, node, first)?,
         "Reshape" => known(1).and_then(IntTensor::fixed).and_then(|to| reshape(first, &to)),
-        "Transpose" if first.dims.len() == 2 => Some(transpose(first)),
+        "Transpose" if first.dims.len() == 2 => match ints_attr(node, "perm") {
+            None | Some([1, 0]) => Some(transpose(first)),
+            _ => None,
+        },
         "Add" | "Sub" | "Mul" | "Div" => known(1).and_then(|other| arithmetic(op, first, other)),
         _ => None,
     };

@@ -220,10 +220,13 @@ fn reshape(env: &Env<'_>, node: &NodeProto, x: &Shape) -> Result<Shape, String> 
 fn transpose(node: &NodeProto, x: &Shape) -> Result<Shape, String> {
     let reversed: Vec<i64> = (0..x.len() as i64).rev().collect();
     let order = ints_attr(node, "perm").unwrap_or(&reversed);
-    if order.len() != x.len() {
-        return Err(format!("perm {order:?} does not fit {}", text(x)));
+    let axes: Vec<usize> = order.iter().map(|&p| axis_of(p, x.len())).collect::<Result<_, _>>()?;
+    let mut sorted = axes.clone();
+    sorted.sort_unstable();
+    if !sorted.into_iter().eq(0..x.len()) {
+        return Err(format!("perm {order:?} is no order of the axes of {}", text(x)));
     }
-    order.iter().map(|&p| axis_of(p, x.len()).map(|p| x[p])).collect()
+    Ok(axes.into_iter().map(|p| x[p]).collect())
 }
 
 fn squeeze(env: &Env<'_>, node: &NodeProto, x: &Shape, op: &str) -> Result<Shape, String> {

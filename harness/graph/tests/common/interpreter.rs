@@ -1,5 +1,7 @@
 //! A plain interpreter of the few operators that the folding tests use: slow and obvious.
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)] // A test may panic and be plain.
+
 use std::collections::HashMap;
 
 use quantbench_core::Tensor;
