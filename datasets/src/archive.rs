@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use lzma_rust2::XzReader;
@@ -34,11 +35,31 @@ pub(crate) fn unpack(
     let target = folder(manifest, archive, cache);
     let parent = target.parent().unwrap_or(cache);
     fs::create_dir_all(parent).map_err(DataError::io("create the cache folder", parent))?;
+    remove_stale(parent);
     let work = WorkFolder::create(parent)?;
     extract(manifest, archive, path, &work.0)?;
     match fs::rename(&work.0, &target) {
         Err(_) if target.is_dir() => Ok(()),
         done => done.map_err(DataError::io("rename the unpacked folder to", &target)),
+    }
+}
+
+/// How the names of folders begin into which archives are being unpacked.
+const WORK: &str = ".unpacking-";
+
+/// After a day, whoever filled a working folder was killed.
+const STALE: Duration = Duration::from_hours(24);
+
+/// Removes what killed processes left half-unpacked.
+fn remove_stale(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let work = entry.file_name().to_str().is_some_and(|name| name.starts_with(WORK));
+        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        if work && age.is_some_and(|age| age > STALE) {
+            // One that cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -49,7 +70,7 @@ impl WorkFolder {
     fn create(parent: &Path) -> Result<Self, DataError> {
         let mut attempt = 0_u32;
         loop {
-            let path = parent.join(format!(".unpacking-{}-{attempt}", std::process::id()));
+            let path = parent.join(format!("{WORK}{}-{attempt}", std::process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self(path)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => attempt += 1,

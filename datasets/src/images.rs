@@ -75,4 +75,8 @@ impl LabelledSource for Images {
     fn labels(&self) -> &[u16] {
         &self.labels
     }
+
+    fn classes(&self) -> usize {
+        self.split.classes
+    }
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::DataError;
 pub use images::Images;
-pub use loader::load;
+pub use loader::{load, present};
 pub use manifest::{Archive, DatasetManifest, Loader, Parts};
 pub use preprocess::Preprocess;
 pub use roots::DataRoots;

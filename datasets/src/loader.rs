@@ -17,6 +17,18 @@ pub(crate) struct Records {
     pub files: String,
 }
 
+/// Whether the files of a split are on this machine, unpacked or in an archive; nothing is read or
+/// unpacked.
+///
+/// # Errors
+/// As [`load`] where it finds no file, or something else in the place of one.
+pub fn present(manifest: &DatasetManifest, part: Part, roots: &DataRoots) -> Result<(), DataError> {
+    match manifest.loader {
+        Loader::Shapes10 => Ok(()),
+        Loader::Cifar10 | Loader::Cifar100 | Loader::Idx => files::present(manifest, part, roots),
+    }
+}
+
 /// Loads a split: finds its files (unpacking an archive if need be), reads and checks them.
 ///
 /// Checked are sizes and headers, labels, the number of images and the order-free hash where the
@@ -31,4 +43,18 @@ pub fn load(manifest: &DatasetManifest, part: Part, roots: &DataRoots) -> Result
         }
     };
     Split::new(manifest, part, records)
+}
+
+/// Compares a number of images with the one that the manifest states, if it states one.
+pub(crate) fn check_count(
+    manifest: &DatasetManifest,
+    part: Part,
+    found: usize,
+) -> Result<(), DataError> {
+    match manifest.images.as_ref().map(|n| *n.of(part)) {
+        Some(expected) if expected != found => {
+            Err(DataError::Count { dataset: manifest.name.clone(), part, found, expected })
+        }
+        _ => Ok(()),
+    }
 }

@@ -6,7 +6,7 @@ use quantbench_core::hash;
 use quantbench_core::rng::{self, Rng};
 use rayon::prelude::*;
 
-use crate::loader::Records;
+use crate::loader::{Records, check_count};
 use crate::{DataError, DatasetManifest, Part};
 
 /// Training records held back for rewards and early stopping.
@@ -54,11 +54,7 @@ impl Split {
             let label = label(at);
             return Err(DataError::Label { dataset: dataset(), part, record: at, label, classes });
         }
-        if let Some(expected) =
-            manifest.images.as_ref().map(|n| *n.of(part)).filter(|n| *n != count)
-        {
-            return Err(DataError::Count { dataset: dataset(), part, found: count, expected });
-        }
+        check_count(manifest, part, count)?;
         let digests: Vec<[u8; 32]> = bytes.par_chunks_exact(record).map(hash::sha256).collect();
         let mut order: Vec<u32> = (0..count as u32).collect();
         order.par_sort_unstable_by_key(|at| (digests[*at as usize], *at));

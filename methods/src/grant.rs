@@ -76,8 +76,32 @@ impl ImageSource for Counted {
     }
 }
 
+/// Kept private, so that the grants of this file are all there are.
+mod sealed {
+    /// What only this file can implement.
+    pub trait Sealed {}
+}
+
 /// A kind of data that a recipe may ask for.
-pub trait Grant: Sized {
+///
+/// Sealed: a recipe chooses among the grants of this file. With one of its own it could declare
+/// that it needs nothing and still take images.
+///
+/// ```compile_fail,E0277
+/// use quantbench_core::Needs;
+/// use quantbench_methods::{Grant, MethodError, Unlabelled, Vault};
+///
+/// struct Stowaway(Unlabelled);
+///
+/// impl Grant for Stowaway {
+///     const NEEDS: Needs = Needs::Nothing;
+///
+///     fn take(vault: &Vault, asked: bool, method: &'static str) -> Result<Self, MethodError> {
+///         Unlabelled::take(vault, asked, method).map(Stowaway)
+///     }
+/// }
+/// ```
+pub trait Grant: sealed::Sealed + Sized {
     /// What the card says.
     const NEEDS: Needs;
 
@@ -87,6 +111,8 @@ pub trait Grant: Sized {
 
 /// Nothing: the model alone.
 pub struct NoData;
+
+impl sealed::Sealed for NoData {}
 
 impl Grant for NoData {
     const NEEDS: Needs = Needs::Nothing;
@@ -106,6 +132,8 @@ impl Unlabelled {
     }
 }
 
+impl sealed::Sealed for Unlabelled {}
+
 impl Grant for Unlabelled {
     const NEEDS: Needs = Needs::Unlabelled;
 
@@ -123,6 +151,8 @@ impl UnlabelledIfAsked {
         self.0.as_ref().map(Unlabelled::images)
     }
 }
+
+impl sealed::Sealed for UnlabelledIfAsked {}
 
 impl Grant for UnlabelledIfAsked {
     const NEEDS: Needs = Needs::UnlabelledIfAsked;

@@ -4,10 +4,12 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::{Pictures, Run, engine, params, spec, tiny};
 use quantbench_core::{Family, ImageRule, ParamValue, SitesRule, Tensor};
+use quantbench_graph::testing::Builder;
 use quantbench_graph::{Artefact, Graph, SiteKind, encode, sites};
 use quantbench_methods::{ALL, Method, MethodError, Vault, find};
 
@@ -81,6 +83,20 @@ fn same_seed_same_bytes_at_any_number_of_threads() {
         engine.threads = 2;
         let second = encode(&Run::new(engine, &graph, *method, label).go(*method).unwrap());
         assert_eq!(first, second, "{}", method.card().name);
+    }
+}
+
+#[test]
+fn a_method_that_is_not_stochastic_gives_the_same_bytes_for_every_seed() {
+    let Some(engine) = engine() else { return };
+    let graph = tiny();
+    for method in ALL.iter().filter(|m| !m.card().stochastic) {
+        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let [first, second] = [0, 1].map(|seed| {
+            let run = Run { seed, ..Run::new(engine, &graph, *method, label) };
+            encode(&run.go(*method).unwrap())
+        });
+        assert_eq!(first, second, "{}: set stochastic on its card", method.card().name);
     }
 }
 
@@ -175,6 +191,44 @@ fn an_image_that_is_not_a_number_is_named() {
         let error = run.go(method).unwrap_err();
         let MethodError::NotFinite { what } = &error else { panic!("{error}") };
         assert!(what.contains(graph.input()), "{what}");
+    }
+}
+
+/// Two convs that share their weights and two FCs that share theirs; the first conv and the last
+/// FC are kept at 8 bits.
+fn with_shared_weights() -> Graph {
+    let mut b = Builder::new(5);
+    let (conv, fc) = (b.random(&[3, 3, 1, 1], 0.5, 0.0), b.random(&[3, 3], 0.5, 0.0));
+    b.weight("conv.w", &conv).weight("fc.w", &fc);
+    b.node("Conv", &["input", "conv.w"], "one", vec![]).node("Relu", &["one"], "r", vec![]);
+    b.node("Conv", &["r", "conv.w"], "two", vec![]);
+    b.node("GlobalAveragePool", &["two"], "pooled", vec![]);
+    b.node("Flatten", &["pooled"], "features", vec![]);
+    b.node("Gemm", &["features", "fc.w"], "hidden", vec![]);
+    b.node("Gemm", &["hidden", "fc.w"], "logits", vec![]);
+    Graph::from_bytes(&b.finish(&[3, 4, 4], "logits"), "shared").unwrap().fold().unwrap()
+}
+
+#[test]
+fn shared_weights_get_the_larger_width_or_are_refused() {
+    let Some(engine) = engine() else { return };
+    let graph = with_shared_weights();
+    let layers = graph.layers();
+    assert_eq!(layers.iter().map(|l| l.weight.as_str()).collect::<BTreeSet<_>>().len(), 2);
+    for method in ALL {
+        let card = method.card();
+        let label = if card.widths.ternary { "w2ta32" } else { "w4a32" };
+        let run = Run::new(engine, &graph, *method, label);
+        let found = run.go(*method);
+        if card.family == Family::MixedPrecision {
+            let text = found.unwrap_err().to_string();
+            let named = text.contains(&layers[0].name) && text.contains(&layers[1].name);
+            assert!(named && text.contains("share the weights \"conv.w\""), "{text}");
+            continue;
+        }
+        for (name, q) in &found.unwrap().weights {
+            assert_eq!(q.grid.bits.get(), 8, "{} {name}", card.name);
+        }
     }
 }
 

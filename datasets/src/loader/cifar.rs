@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::{Records, files};
+use super::{Records, check_count, files};
 use crate::{DataError, DataRoots, DatasetManifest, Part};
 
 pub(super) fn read(
@@ -31,7 +31,10 @@ pub(super) fn read(
         }
         sizes.push(meta.len() as usize);
     }
-    let mut bytes = vec![0; sizes.iter().sum()];
+    let size: usize = sizes.iter().sum();
+    // Before memory for them is asked for: a wrong file may be of any size.
+    check_count(manifest, part, size / record)?;
+    let mut bytes = vec![0; size];
     let mut rest = bytes.as_mut_slice();
     for (path, size) in paths.iter().zip(sizes) {
         let (this, after) = rest.split_at_mut(size);

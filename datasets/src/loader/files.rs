@@ -14,13 +14,7 @@ pub(super) fn locate(
     roots: &DataRoots,
 ) -> Result<Vec<PathBuf>, DataError> {
     let wanted = manifest.files.of(part);
-    for folder in roots.search_path() {
-        if let Some(paths) = all_in(manifest, &folder, wanted)? {
-            return Ok(paths);
-        }
-    }
-    let unpacked = unpacked_files(manifest, wanted, roots);
-    if let Some(paths) = unpacked {
+    if let Some(paths) = plain(manifest, wanted, roots)? {
         return Ok(paths);
     }
     for archive in &manifest.archives {
@@ -34,6 +28,45 @@ pub(super) fn locate(
         }
     }
     Err(missing(manifest, wanted, roots))
+}
+
+/// Whether [`locate`] would find the split's files; archives are taken at their word.
+pub(super) fn present(
+    manifest: &DatasetManifest,
+    part: Part,
+    roots: &DataRoots,
+) -> Result<(), DataError> {
+    let wanted = manifest.files.of(part);
+    if plain(manifest, wanted, roots)?.is_some() {
+        return Ok(());
+    }
+    let mut packed = Vec::new();
+    for archive in &manifest.archives {
+        let Some(path) = roots.find(&archive.file) else { continue };
+        regular(&path, "an archive")?;
+        if !archive::folder(manifest, archive, &roots.cache).is_dir() {
+            packed.push(archive);
+        }
+    }
+    let is_there = |file: &String| {
+        unpacked(manifest, file, roots).is_some()
+            || packed.iter().any(|a| a.is_tar() || a.single() == Some(file.as_str()))
+    };
+    if wanted.iter().all(is_there) { Ok(()) } else { Err(missing(manifest, wanted, roots)) }
+}
+
+/// The files as they lie in a folder of the user's, else as they were unpacked before.
+fn plain(
+    manifest: &DatasetManifest,
+    wanted: &[String],
+    roots: &DataRoots,
+) -> Result<Option<Vec<PathBuf>>, DataError> {
+    for folder in roots.search_path() {
+        if let Some(paths) = all_in(manifest, &folder, wanted)? {
+            return Ok(Some(paths));
+        }
+    }
+    Ok(unpacked_files(manifest, wanted, roots))
 }
 
 /// The files if the folder holds all of them; an error if a directory is in the place of one.
@@ -65,10 +98,12 @@ fn unpacked_files(
     wanted: &[String],
     roots: &DataRoots,
 ) -> Option<Vec<PathBuf>> {
-    let folders: Vec<PathBuf> =
-        manifest.archives.iter().map(|a| archive::folder(manifest, a, &roots.cache)).collect();
-    let find = |file: &String| folders.iter().map(|f| f.join(file)).find(|path| path.is_file());
-    wanted.iter().map(find).collect()
+    wanted.iter().map(|file| unpacked(manifest, file, roots)).collect()
+}
+
+fn unpacked(manifest: &DatasetManifest, file: &str, roots: &DataRoots) -> Option<PathBuf> {
+    let folders = manifest.archives.iter().map(|a| archive::folder(manifest, a, &roots.cache));
+    folders.map(|folder| folder.join(file)).find(|path| path.is_file())
 }
 
 fn missing(manifest: &DatasetManifest, wanted: &[String], roots: &DataRoots) -> DataError {

@@ -171,6 +171,41 @@ fn another_number_of_images_or_another_content_names_both() {
 }
 
 #[test]
+fn a_number_of_images_that_does_not_fit_is_refused_before_memory_is_asked_for() {
+    // Sparse files of several terabytes, which no machine has the memory for.
+    let sparse = |place: &Place, file: &str, size: u64| {
+        let path = place.0.path().join("user").join(file);
+        std::fs::File::options().write(true).open(path).unwrap().set_len(size).is_ok()
+    };
+    let place = Place::new();
+    place.put_all();
+    let mut wanted = manifest();
+    wanted.images = Some(Parts { train: 7, test: 5 });
+    let huge = 13 * (1 << 38);
+    if !sparse(&place, "tiny/b.bin", huge) {
+        println!("skipped: the file system takes no file of {huge} bytes");
+        return;
+    }
+    let count = 4 + (1_u64 << 38);
+    let text = format!("train split holds {count} images, the manifest states 7");
+    says(&place.complaint(&wanted), &[&text]);
+
+    let (mut wanted, files) = idx();
+    wanted.images = Some(Parts { train: 4, test: 2 });
+    let place = Place::new();
+    let count = u32::MAX;
+    for (name, bytes) in &files {
+        let mut bytes = bytes.clone();
+        bytes[4..8].copy_from_slice(&count.to_be_bytes());
+        place.put(&format!("tiny/{name}"), &bytes);
+    }
+    assert!(sparse(&place, "tiny/xi", 16 + 6 * u64::from(count)));
+    assert!(sparse(&place, "tiny/xl", 8 + u64::from(count)));
+    let text = format!("train split holds {count} images, the manifest states 4");
+    says(&place.complaint(&wanted), &[&text]);
+}
+
+#[test]
 fn idx_headers_are_checked() {
     let (manifest, files) = idx();
     let load = |at: usize, change: &dyn Fn(&mut Vec<u8>)| {

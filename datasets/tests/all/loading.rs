@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quantbench_core::{ImageSource, LabelledSource};
 use quantbench_datasets::{
-    Archive, DatasetManifest, Images, Loader, Part, Parts, Preprocess, Split,
+    Archive, DatasetManifest, Images, Loader, Part, Parts, Preprocess, Split, present,
 };
 
 use crate::tiny::{PIXELS, Place, gzip, manifest, records, sha256, tar};
@@ -60,6 +60,70 @@ fn an_archive_is_unpacked_once_and_then_reused() {
     std::fs::remove_file(place.0.path().join("user/data/tiny.tar.gz")).unwrap();
     assert_eq!(place.load(&manifest, Part::Train).unwrap().hash, split.hash);
     assert_eq!(place.load(&manifest, Part::Test).unwrap().len(), 5);
+}
+
+#[test]
+fn what_killed_processes_left_half_unpacked_is_removed_after_a_day() {
+    let bytes = gzip(&tar(&[("tiny/a.bin", &records(0, 4)), ("tiny/b.bin", &records(100, 3))]));
+    let place = Place::new();
+    place.put("tiny.tar.gz", &bytes);
+    let parent = place.roots().cache.join("datasets/tiny");
+    let hours = |n: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(n * 3600);
+    for (name, age) in [(".unpacking-1-0", 25), (".unpacking-2-0", 23), ("other", 25)] {
+        std::fs::create_dir_all(parent.join(name)).unwrap();
+        std::fs::write(parent.join(name).join("half"), b"x").unwrap();
+        std::fs::File::open(parent.join(name)).unwrap().set_modified(hours(age)).unwrap();
+    }
+    place.load(&archived(&bytes, "tiny.tar.gz"), Part::Train).unwrap();
+    let names = [".unpacking-1-0", ".unpacking-2-0", "other"];
+    assert_eq!(names.map(|name| parent.join(name).exists()), [false, true, true]);
+}
+
+#[test]
+fn a_split_is_present_where_loading_would_find_it() {
+    let there = |place: &Place, manifest: &DatasetManifest| {
+        [Part::Train, Part::Test].map(|part| present(manifest, part, &place.roots()).is_ok())
+    };
+    let place = Place::new();
+    assert_eq!(there(&place, &manifest()), [false, false]);
+    place.put("tiny/a.bin", &records(0, 4));
+    place.put("tiny/t.bin", &records(50, 5));
+    assert_eq!(there(&place, &manifest()), [false, true]);
+    let error = present(&manifest(), Part::Train, &place.roots()).unwrap_err();
+    assert!(error.is_missing());
+    assert_eq!(error.to_string(), place.complaint(&manifest()));
+
+    // An archive holds both splits, before it is unpacked and after.
+    let place = Place::new();
+    let bytes = gzip(&tar(&[("tiny/a.bin", &records(0, 4)), ("tiny/b.bin", &records(100, 3))]));
+    let archived = archived(&bytes, "tiny.tar.gz");
+    assert_eq!(there(&place, &archived), [false, false]);
+    place.put("tiny.tar.gz", &bytes);
+    assert_eq!(there(&place, &archived), [true, true]);
+    assert!(place.cached().is_empty(), "nothing is unpacked");
+    place.load(&archived, Part::Train).unwrap();
+    assert_eq!(
+        there(&place, &archived),
+        [true, false],
+        "now it shows that the test file is not in it"
+    );
+
+    // Single files packed on their own are needed all.
+    let (mut manifest, files) = idx();
+    let place = Place::new();
+    for (i, (name, bytes)) in files.iter().enumerate() {
+        let (file, packed) = (format!("tiny/{name}.gz"), gzip(bytes));
+        let sha256 = Some(sha256(&packed));
+        manifest.archives.push(Archive { file: file.clone(), url: None, sha256, md5: None });
+        if i < 3 {
+            place.put(&file, &packed);
+        }
+    }
+    assert_eq!(there(&place, &manifest), [true, false]);
+
+    let nowhere = Place::new();
+    let shapes = DatasetManifest::builtin().into_iter().find(|m| m.name == "shapes10").unwrap();
+    assert_eq!(there(&nowhere, &shapes), [true, true]);
 }
 
 #[test]

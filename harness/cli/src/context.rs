@@ -6,7 +6,8 @@ use anyhow::{Context, anyhow};
 use quantbench_core::names::suggestion;
 use quantbench_datasets::{DataRoots, DatasetManifest, Preprocess};
 use quantbench_graph::{Graph, GraphError};
-use quantbench_runner::{Catalog, Filter, Note, Plan, Survey};
+use quantbench_methods::MethodError;
+use quantbench_runner::{Catalog, Filter, Note, Plan, Survey, WorkError};
 
 use crate::args::FilterArgs;
 use crate::exit::{Exit, Failure, OrExit};
@@ -131,8 +132,12 @@ pub fn subject<'c>(
 }
 
 /// Gives an error of the worker's code path its exit code.
-pub fn work_failure(error: quantbench_runner::WorkError) -> Failure {
-    let exit = if error.is_missing() { Exit::Missing } else { Exit::Usage };
+pub fn work_failure(error: WorkError) -> Failure {
+    let exit = match &error {
+        error if error.is_missing() => Exit::Missing,
+        WorkError::Method(MethodError::Cancelled) => Exit::SomeFailed,
+        _ => Exit::Usage,
+    };
     Failure { exit, error: error.into() }
 }
 

@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            out::say(&format!("error: {failure}"));
             failure.exit.into()
         }
     }

@@ -1,4 +1,5 @@
 //! Standard output: data only; a closed pipe is the reader's choice and no error.
+//! Standard error: talk and progress, which must not stop the work if nobody can read it.
 
 use std::io::{self, Write};
 
@@ -11,6 +12,11 @@ pub fn line(text: &str) -> Result<(), Failure> {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.or_failed(),
     }
+}
+
+/// Writes a line to standard error; if that cannot be written, the work goes on.
+pub fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Rows of text as a table with aligned columns; the first row is the head.

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use quantbench_runner::Event;
 
+use crate::out;
+
 /// Shows events.
 pub struct Progress {
     live: bool,
@@ -70,7 +72,7 @@ impl Progress {
     /// A line that stays.
     fn line(&mut self, text: &str) {
         self.clear();
-        eprintln!("{text}");
+        out::say(text);
     }
 
     /// A line that the next one replaces; only on a terminal, at most ten times a second.
@@ -81,15 +83,15 @@ impl Progress {
         }
         self.clear();
         let text: String = text.chars().take(100).collect();
-        eprint!("{text}");
-        let _ = std::io::stderr().flush();
+        let mut err = std::io::stderr();
+        let _ = write!(err, "{text}").and_then(|()| err.flush());
         self.width = text.chars().count();
         self.last = Some(Instant::now());
     }
 
     fn clear(&mut self) {
         if self.width > 0 {
-            eprint!("\r{:width$}\r", "", width = self.width);
+            let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = self.width);
             self.width = 0;
         }
     }

@@ -47,7 +47,7 @@ fn edges() -> BTreeMap<String, BTreeSet<String>> {
             let uses = p
                 .dependencies
                 .iter()
-                .filter(|d| d.kind == cargo_metadata::DependencyKind::Normal)
+                .filter(|d| d.kind != cargo_metadata::DependencyKind::Development)
                 .map(|d| d.name.clone())
                 .collect();
             (room, uses)

@@ -35,7 +35,7 @@ fn wrong_types_ranges_and_duplicates() {
         ("images: 32", "images: 0", vec!["s.yaml", "images"]),
         ("images: 32", "images: -1", vec!["s.yaml", "images"]),
         ("[w8a8, w4a4]", "[w9a8]", vec!["s.yaml:5", "9 bits are not supported"]),
-        ("[w8a8, w4a4]", "[w8a8, w8a8]", vec!["s.yaml", "w8a8"]),
+        ("[w8a8, w4a4]", "[w8a8, w8a8]", vec!["s.yaml:5", "the same as specs[0]"]),
         ("[minmax, squant]", "[minmax, minmax]", vec!["s.yaml", "minmax"]),
         ("draws: [0, 1]", "draws: [0, 0]", vec!["s.yaml", "draws"]),
         ("[resnet-shapes10]", "[resnet-shapes10, resnet-shapes10]", vec!["s.yaml", "twice"]),

@@ -27,6 +27,20 @@ fn finish(child: Child) -> String {
     message
 }
 
+/// Waits until a cell is in flight, or nothing is left to do.
+fn wait_for_a_claim(dir: &Path) {
+    let claimed = || {
+        let claims = std::fs::read_dir(dir.join("claims")).into_iter().flatten().flatten();
+        claims.map(|c| c.path()).any(|p| p.extension().is_some_and(|e| e == "claim"))
+    };
+    for _ in 0..2000 {
+        if claimed() || std::fs::read_dir(dir.join("rows")).is_ok_and(|r| r.count() >= 7) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// No claim and no half-written file is left.
 fn assert_clean(dir: &Path) {
     let mut folders = vec![dir.to_path_buf()];
@@ -60,7 +74,8 @@ fn killed_at_twenty_random_moments_the_results_are_the_same_bit_for_bit() {
         // Fresh folders keep cells in flight; three rounds share one, so that resumes stack up.
         let out = format!("killed{}", round / 3);
         let mut child = start(folder.path(), &out, &[]);
-        std::thread::sleep(Duration::from_millis(50 + rng.below(1200)));
+        wait_for_a_claim(&folder.path().join(&out));
+        std::thread::sleep(Duration::from_millis(rng.below(800)));
         if child.try_wait().unwrap().is_none() {
             child.kill().unwrap();
             killed += 1;
@@ -135,8 +150,37 @@ fn an_output_below_a_regular_file_is_refused_before_any_work() {
     write(folder.path(), "file", "");
     let output = run(quantbench(folder.path()).args(["run", "s.yaml", "--out", "file/run"]));
     let message = stderr(&output);
-    assert!(!output.status.success() && message.contains("file"), "{message}");
-    assert!(!message.contains("panicked"), "{message}");
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("file/run") && !message.contains("panicked"), "{message}");
+    let quantize =
+        ["quantize", "--model", "resnet-shapes10", "--method", "squant", "--bits", "w8a8"];
+    for target in ["file/q.onnx", "."] {
+        let output = run(quantbench(folder.path()).args(quantize).args(["-o", target]));
+        common::assert_error(&output, 2, &["--output", target]);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_standard_error_that_cannot_be_written_stops_nothing() {
+    if !runtime_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "s.yaml", SURVEY);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let Ok(full) = full else {
+        eprintln!("skipped: this system has no /dev/full");
+        return;
+    };
+    let status = quantbench(folder.path())
+        .args(["run", "s.yaml", "--images", "64", "--out", "out", "--only", "squant"])
+        .stdout(Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(results(&folder.path().join("out")).len(), 3);
 }
 
 #[cfg(unix)]
@@ -186,11 +230,14 @@ fn an_interrupt_ends_cleanly_and_the_run_goes_on_later() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "s.yaml", SURVEY);
     let child = start(folder.path(), "out", &[]);
-    std::thread::sleep(Duration::from_millis(900));
+    wait_for_a_claim(&folder.path().join("out"));
     let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(kill.unwrap().success());
     let output = child.wait_with_output().unwrap();
-    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("run the same command again to go on"), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
     assert_clean(&folder.path().join("out"));
     finish(start(folder.path(), "out", &[]));
     assert_eq!(results(&folder.path().join("out")).len(), 7);

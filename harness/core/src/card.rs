@@ -220,6 +220,8 @@ pub struct Card {
     pub widths: WidthRange,
     /// Granularity of weights and activations in words.
     pub granularity: &'static str,
+    /// Whether the artefact depends on the seed: such a method runs once per seed of a survey.
+    pub stochastic: bool,
     /// Parameters with defaults and ranges.
     pub params: &'static [Param],
     /// Where our arithmetic departs from the paper, one sentence each.

@@ -188,7 +188,7 @@ pub struct Machine {
 #[serde(deny_unknown_fields)]
 pub struct Observed {
     /// Cost of the method: of this cell, or of the one that made the stored artefact if that was
-    /// on this machine with as many threads; else none.
+    /// on this machine with as many threads and jobs; else none.
     pub method: Option<MethodCost>,
     /// Wall seconds of the simulated evaluation.
     pub eval_simulated_s: Option<f64>,

@@ -30,4 +30,7 @@ pub trait ImageSource: Send + Sync {
 pub trait LabelledSource: ImageSource {
     /// Class of each image, in the order of the images.
     fn labels(&self) -> &[u16];
+
+    /// Number of classes; every label is below it.
+    fn classes(&self) -> usize;
 }

@@ -126,7 +126,7 @@ pub enum EngineError {
     /// First output whose dimensions are not those of logits.
     #[error(
         "{origin}: the first output has dimensions {found:?} for {images} images; expected \
-         logits, [{images}, classes] with 1 to 65536 classes"
+         logits, [{images}, classes], further dimensions 1, with 1 to 65536 classes"
     )]
     Logits {
         /// Where the model came from.
@@ -135,6 +135,19 @@ pub enum EngineError {
         found: Vec<usize>,
         /// Images in the batch.
         images: usize,
+    },
+    /// A model and a data set with another number of classes.
+    #[error(
+        "{origin}: the model has logits for {model} classes, the data set has {data} classes; \
+         check that the data set is that of the model"
+    )]
+    Classes {
+        /// Where the model came from.
+        origin: String,
+        /// Logits per image.
+        model: usize,
+        /// Classes of the data set.
+        data: usize,
     },
     /// A logit that is not a number, so that no class can be told.
     #[error(

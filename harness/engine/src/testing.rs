@@ -31,11 +31,17 @@ pub(crate) struct Values {
     pub(crate) dims: Vec<usize>,
     pub(crate) data: Vec<f32>,
     pub(crate) labels: Vec<u16>,
+    pub(crate) classes: usize,
 }
 
 impl Values {
     pub(crate) fn new(dims: &[usize], data: Vec<f32>) -> Self {
-        Self { dims: dims.to_vec(), data, labels: Vec::new() }
+        Self { dims: dims.to_vec(), data, labels: Vec::new(), classes: 0 }
+    }
+
+    /// The same images with labels below `classes`.
+    pub(crate) fn labelled(self, labels: Vec<u16>, classes: usize) -> Self {
+        Self { labels, classes, ..self }
     }
 
     /// `n` images of numbers between -1 and 1.
@@ -62,6 +68,9 @@ impl ImageSource for Values {
 impl LabelledSource for Values {
     fn labels(&self) -> &[u16] {
         &self.labels
+    }
+    fn classes(&self) -> usize {
+        self.classes
     }
 }
 

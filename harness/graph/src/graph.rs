@@ -118,7 +118,8 @@ impl Graph {
         self.item_dims(self.input())
     }
 
-    /// Dimensions of a value for one image: its shape without the leading batch.
+    /// Dimensions of a value for one image: its shape without the leading dimension, which has to
+    /// be the batch ([`Graph::item_elements`] needs no such thing).
     pub fn item_dims(&self, value: &str) -> Vec<usize> {
         self.shapes
             .get(value)
@@ -129,6 +130,13 @@ impl Graph {
                     .collect()
             })
             .unwrap_or_default()
+    }
+
+    /// Number of elements that a value has for one image, wherever its batch dimension is: the
+    /// product of its fixed dimensions.
+    pub fn item_elements(&self, value: &str) -> usize {
+        let dims = self.shapes.get(value).into_iter().flatten();
+        dims.map(|d| if let Dim::Known(n) = d { *n as usize } else { 1 }).product()
     }
 
     /// Statistics of the batch norm that was folded into the producer of `value`.

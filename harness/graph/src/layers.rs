@@ -57,7 +57,7 @@ impl Graph {
         };
         let output = node.output.first()?.clone();
         let per_output: usize = dims.iter().product::<usize>() / dims[axis].max(1);
-        let outputs: usize = self.item_dims(&output).iter().product();
+        let outputs = self.item_elements(&output);
         let bias = node.input.get(2).filter(|b| !b.is_empty()).cloned();
         Some(Layer {
             name: node_name(node).to_string(),

@@ -133,16 +133,27 @@ fn check_initializers(proto: &GraphProto, origin: &str) -> Result<(), GraphError
         if !names.insert(name) {
             return structure(origin, format!("initializer {name:?} is defined twice"));
         }
-        check_tensor(tensor, origin)?;
+        check_tensor(tensor, name, origin)?;
     }
-    for tensor in proto.node.iter().flat_map(|n| &n.attribute).filter_map(|a| a.t.as_ref()) {
-        check_tensor(tensor, origin)?;
+    for node in &proto.node {
+        // A tensor in an attribute rarely has a name: what it becomes has one.
+        let output = node.output.first().map_or("", String::as_str);
+        for attribute in &node.attribute {
+            if let Some(tensor) = &attribute.t {
+                check_tensor(tensor, output, origin)?;
+            }
+            if matches!(attribute.name.as_deref(), Some("value_float" | "value_floats")) {
+                let values = attribute.f.iter().chain(&attribute.floats);
+                check_finite(values.copied(), output, origin)?;
+            }
+        }
     }
     Ok(())
 }
 
-fn check_tensor(tensor: &TensorProto, origin: &str) -> Result<(), GraphError> {
-    let name = tensor.name.clone().unwrap_or_default();
+/// Checks that a tensor's parts fit together and that its values are numbers; `name` is what
+/// messages call it.
+fn check_tensor(tensor: &TensorProto, name: &str, origin: &str) -> Result<(), GraphError> {
     if tensor.data_location == Some(1) || !tensor.external_data.is_empty() {
         return Err(GraphError::UnsupportedFeature {
             origin: origin.to_string(),
@@ -153,13 +164,21 @@ fn check_tensor(tensor: &TensorProto, origin: &str) -> Result<(), GraphError> {
     checked_dims(tensor, origin)?;
     let float = [data_type::FLOAT, data_type::FLOAT16, data_type::DOUBLE];
     if tensor.data_type.is_some_and(|k| float.contains(&k)) {
-        let values = crate::values::to_f32(tensor, origin)?;
-        if let Some((index, v)) = values.data.iter().enumerate().find(|(_, v)| !v.is_finite()) {
-            let value = if v.is_nan() { "NaN" } else { "an infinity" }.to_string();
-            return Err(GraphError::NotFinite { origin: origin.to_string(), name, index, value });
-        }
+        check_finite(crate::values::to_f32(tensor, origin)?.data.into_iter(), name, origin)?;
     }
     Ok(())
+}
+
+fn check_finite(
+    values: impl Iterator<Item = f32>,
+    name: &str,
+    origin: &str,
+) -> Result<(), GraphError> {
+    let Some((index, v)) = values.enumerate().find(|(_, v)| !v.is_finite()) else {
+        return Ok(());
+    };
+    let value = if v.is_nan() { "NaN" } else { "an infinity" }.to_string();
+    Err(GraphError::NotFinite { origin: origin.to_string(), name: name.to_string(), index, value })
 }
 
 fn check_nodes(proto: &GraphProto, origin: &str) -> Result<(), GraphError> {

@@ -5,6 +5,10 @@
 
 use quantbench_core::Bits;
 
+use crate::graph::Graph;
+use crate::layer::Layer;
+use crate::walk::origins;
+
 /// What an activation site is, which decides its width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SiteKind {
@@ -26,7 +30,8 @@ pub struct Site {
     /// Width that the spec asks for here.
     pub bits: Bits,
     /// The site whose grid this one takes over, because only pass-through operators (Reshape,
-    /// Flatten, Slice, Transpose, MaxPool, zero Pad) lie between: index in [`Sites::activations`].
+    /// Flatten, Slice, Split, Transpose, MaxPool, zero Pad) lie between: index in
+    /// [`Sites::activations`].
     pub shares: Option<usize>,
 }
 
@@ -51,4 +56,13 @@ pub struct Sites {
     pub activations: Vec<Site>,
     /// Layers; only those with a quantized width.
     pub weights: Vec<WeightSite>,
+}
+
+impl Sites {
+    /// Width at which a layer of `graph` reads its input: that of the site of the value, or of
+    /// what the value is a rearranged copy of; FP32 where there is no site.
+    pub fn input_bits(&self, graph: &Graph, layer: &Layer) -> Bits {
+        let site = |value: &str| self.activations.iter().find(|s| s.value == value);
+        origins(graph, &layer.input).find_map(site).map_or(Bits::FP32, |s| s.bits)
+    }
 }

@@ -9,7 +9,7 @@ use crate::graph::Graph;
 use crate::layer::Layer;
 use crate::onnx::NodeProto;
 use crate::site::{Site, SiteKind, Sites, WeightSite};
-use crate::walk::{after_relu, copied_from, data_values, op, origins, passes_through};
+use crate::walk::{after_relu, copies, data_values, op, origins};
 
 /// A graph on which no quantizer can be placed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -190,13 +190,20 @@ impl<'g> Place<'g> {
         !readers.is_empty()
             && readers.iter().all(|&reader| {
                 let node = &self.graph.nodes()[reader];
-                let copy = node.output.first().map_or("", String::as_str);
                 // A Shape of the value reads no values.
-                !self.data.contains(copy)
-                    || (passes_through(self.graph, node)
-                        && copied_from(self.graph, copy) == Some(value)
-                        && self.feeds_only_the_last(copy))
+                if !node.output.iter().any(|o| self.data.contains(o.as_str())) {
+                    return true;
+                }
+                let copies = copies(self.graph, node);
+                let copied = !copies.is_empty() && node.input.first().is_some_and(|i| i == value);
+                let mut read = copies.iter().filter(|c| self.is_read(c));
+                copied && read.all(|c| self.feeds_only_the_last(c))
             })
+    }
+
+    /// Whether a node or the caller of the network reads a value.
+    fn is_read(&self, value: &str) -> bool {
+        self.graph.is_output(value) || !self.graph.consumers(value).is_empty()
     }
 
     fn bits(&self, value: &str, kind: SiteKind) -> Bits {

@@ -72,6 +72,14 @@ impl Builder {
         self
     }
 
+    /// Gives the last node a further output.
+    pub fn output(&mut self, output: &str) -> &mut Self {
+        if let Some(node) = self.graph.node.last_mut() {
+            node.output.push(output.into());
+        }
+        self
+    }
+
     /// A 3x3 conv without bias and a batch norm with plausible statistics; gives `<name>_bn`.
     pub fn conv_bn(
         &mut self,

@@ -105,8 +105,9 @@ fn half_to_f32(h: u16) -> f32 {
     }
 }
 
-/// Reads an integer tensor (INT64, INT32 or BOOL): shapes, axes, pads, switches.
-pub(crate) fn to_ints(proto: &TensorProto) -> Option<Vec<i64>> {
+/// Reads an integer tensor (INT64, INT32 or BOOL): shapes, axes, pads, switches. `None` for other
+/// types.
+pub fn to_ints(proto: &TensorProto) -> Option<Vec<i64>> {
     let raw = proto.raw_data.as_deref();
     match (proto.data_type?, raw) {
         (data_type::INT64, Some(raw)) => Some(

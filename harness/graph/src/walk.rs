@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use quantbench_core::Grid;
 
 use crate::artefact::Artefact;
-use crate::graph::Graph;
+use crate::graph::{Dim, Graph};
 use crate::onnx::{NodeProto, data_type};
 
 /// Operators that only move, repeat, drop or select values of their first input, so that a
-/// quantized input gives an output on the same grid.
+/// quantized input gives an output on the same grid. Of several outputs the first is meant (the
+/// second of a Dropout or MaxPool is a mask or an index), but all of a Split.
 const PASS_THROUGH: &[&str] = &[
     "DepthToSpace",
     "Dropout",
@@ -20,6 +21,7 @@ const PASS_THROUGH: &[&str] = &[
     "Reshape",
     "Slice",
     "SpaceToDepth",
+    "Split",
     "Squeeze",
     "Transpose",
     "Unsqueeze",
@@ -33,12 +35,18 @@ pub(crate) fn op(node: &NodeProto) -> &str {
     node.op_type.as_deref().unwrap_or("")
 }
 
-/// Whether a node leaves its first input's values on their grid (Pad: constant zeros only).
-pub(crate) fn passes_through(graph: &Graph, node: &NodeProto) -> bool {
-    if op(node) == "Pad" {
-        return pads_with_zeros(graph, node);
+/// The outputs of a node that hold values of its first input and nothing else (Pad: constant
+/// zeros only).
+pub(crate) fn copies<'g>(graph: &Graph, node: &'g NodeProto) -> &'g [String] {
+    let passes = match op(node) {
+        "Pad" => pads_with_zeros(graph, node),
+        _ => PASS_THROUGH.contains(&op(node)),
+    };
+    if !passes {
+        return &[];
     }
-    PASS_THROUGH.contains(&op(node))
+    let held = if op(node) == "Split" { node.output.len() } else { 1 };
+    &node.output[..held.min(node.output.len())]
 }
 
 fn pads_with_zeros(graph: &Graph, node: &NodeProto) -> bool {
@@ -58,8 +66,8 @@ fn pads_with_zeros(graph: &Graph, node: &NodeProto) -> bool {
 /// The value that `value` is a rearranged copy of: one step back through a pass-through node.
 pub(crate) fn copied_from<'g>(graph: &'g Graph, value: &str) -> Option<&'g str> {
     let node = &graph.nodes()[graph.producer(value)?];
-    let first = node.output.first().is_some_and(|o| o == value);
-    if first && passes_through(graph, node) { node.input.first().map(String::as_str) } else { None }
+    let is_copy = copies(graph, node).iter().any(|o| o == value);
+    if is_copy { node.input.first().map(String::as_str) } else { None }
 }
 
 /// The value itself, then what it is a copy of, and so on back to where it was computed.
@@ -101,9 +109,14 @@ pub(crate) fn matmul_macs(graph: &Graph, node: &NodeProto) -> u64 {
     if op(node) != "MatMul" || graph.initializer(a).is_some() || graph.initializer(b).is_some() {
         return 0;
     }
-    let inner = graph.item_dims(a).last().copied().unwrap_or(0);
-    let out = node.output.first().map(|o| graph.item_dims(o)).unwrap_or_default();
-    (out.iter().product::<usize>() * inner) as u64
+    let inner = match graph.shape(a).and_then(|s| s.last()) {
+        Some(Dim::Known(n)) => *n as usize,
+        // A sum over the images of a batch is one product per image.
+        Some(Dim::Batch) => 1,
+        None => 0,
+    };
+    let out = node.output.first().map_or(0, |o| graph.item_elements(o));
+    (out * inner) as u64
 }
 
 /// Whether a value is an FP32 initializer.

@@ -106,6 +106,25 @@ fn a_product_of_activations_counts() {
 }
 
 #[test]
+fn multiply_accumulates_count_every_dimension_but_the_batch() {
+    // The batch is the second dimension while the layer and the product work.
+    let mut b = Builder::new(3);
+    b.node("Transpose", &["input"], "turned", vec![ints("perm", &[1, 0, 2, 3])]);
+    let w = b.random(&[4, 5], 0.3, 0.0);
+    b.weight("w", &w).node("MatMul", &["turned", "w"], "layer", vec![]);
+    b.node("Transpose", &["layer"], "columns", vec![ints("perm", &[0, 1, 3, 2])]);
+    b.node("Sigmoid", &["columns"], "gate", vec![]);
+    b.node("MatMul", &["gate", "layer"], "product", vec![]);
+    b.node("Transpose", &["product"], "logits", vec![ints("perm", &[1, 0, 2, 3])]);
+    let graph = common::folded(&b.finish(&[2, 3, 4], "logits"), "test");
+    let (layer, product) = (2 * 3 * 5 * 4, 2 * 5 * 5 * 3);
+    assert_eq!(graph.layers()[0].macs, layer);
+    assert_eq!(graph.item_elements("layer"), 2 * 3 * 5);
+    let float = Artefact::new(graph, BTreeMap::new(), BTreeMap::new(), Vec::new());
+    assert_eq!(bit_operations(&float).1, 1024 * (layer + product));
+}
+
+#[test]
 fn mean_width_is_weighted_by_parameters() {
     let layers = allocation(&artefact("w4a4", SitesRule::Academic));
     let want = (8.0 * OUTER as f64 + 4.0 * INNER as f64) / (OUTER + INNER) as f64;

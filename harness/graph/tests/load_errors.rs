@@ -6,8 +6,10 @@ mod common;
 
 use proptest::prelude::*;
 use prost::Message;
-use quantbench_graph::onnx::{ModelProto, TensorProto, dimension, type_proto};
-use quantbench_graph::testing::{Builder, int, ints, tiny_resnet};
+use quantbench_core::Tensor;
+use quantbench_graph::onnx::{AttributeProto, ModelProto, TensorProto, dimension, type_proto};
+use quantbench_graph::testing::{Builder, float, int, ints, tiny_resnet};
+use quantbench_graph::values::from_f32;
 use quantbench_graph::{Graph, GraphError};
 
 fn tiny_model() -> ModelProto {
@@ -92,6 +94,51 @@ fn weights_that_are_no_numbers() {
                 .copy_from_slice(&value.to_le_bytes());
         });
         assert!(text.contains(&format!("\"a.w\" holds {word} at index 2")), "{text}");
+    }
+}
+
+#[test]
+fn constants_that_are_no_numbers() {
+    let text = |attribute| {
+        let mut b = Builder::new(1);
+        b.node("Constant", &[], "factor", vec![attribute]);
+        b.node("Mul", &["input", "factor"], "logits", vec![]);
+        Graph::from_bytes(&b.finish(&[3, 8, 8], "logits"), "m.onnx").map_err(|e| e.to_string())
+    };
+    let list = |values: &[f32]| AttributeProto {
+        name: Some("value_floats".into()),
+        floats: values.to_vec(),
+        ..AttributeProto::default()
+    };
+    let tensor = |value| AttributeProto {
+        name: Some("value".into()),
+        t: Some(from_f32("", &Tensor::new(vec![], vec![value]))),
+        ..AttributeProto::default()
+    };
+    assert!(text(float("value_float", 0.5)).is_ok() && text(list(&[0.5])).is_ok());
+    let nan = text(float("value_float", f32::NAN)).unwrap_err();
+    assert!(nan.contains("\"factor\" holds NaN at index 0"), "{nan}");
+    let infinite = text(list(&[1.0, 2.0, f32::INFINITY])).unwrap_err();
+    assert!(infinite.contains("\"factor\" holds an infinity at index 2"), "{infinite}");
+    let unnamed = text(tensor(f32::NAN)).unwrap_err();
+    assert!(unnamed.contains("\"factor\" holds NaN at index 0"), "{unnamed}");
+}
+
+#[test]
+fn a_softmax_over_a_dimension_that_is_not_there() {
+    for op in ["Softmax", "LogSoftmax"] {
+        let load = |axis| {
+            let mut b = Builder::new(1);
+            b.node(op, &["input"], "logits", vec![int("axis", axis)]);
+            Graph::from_bytes(&b.finish(&[3, 8, 8], "logits"), "m").map_err(|e| e.to_string())
+        };
+        assert!([-4, -1, 0, 3].iter().all(|&axis| load(axis).is_ok()));
+        for axis in [-5, 4, i64::MIN, i64::MAX] {
+            let text = load(axis).unwrap_err();
+            let want =
+                format!("node \"{op}_logits\" ({op}): axis {axis} does not fit 4 dimensions");
+            assert!(text.contains(&want), "{text}");
+        }
     }
 }
 

@@ -226,6 +226,88 @@ fn a_max_pool_between_relu_and_conv() {
 }
 
 #[test]
+fn every_part_of_a_split_keeps_the_grid_of_its_source() {
+    let graph = after_stem(
+        |b| {
+            b.node("Split", &["r"], "left", vec![int("axis", 1)]).output("right");
+            let conv = b.conv_bn("left", "c", (2, 4), 1, 1);
+            b.node("Concat", &[&conv, "right"], "joined", vec![int("axis", 1)]);
+            fc(b, "joined", 384);
+        },
+        "logits",
+    );
+    let academic = placed(&graph, "w4a4", ACADEMIC);
+    assert_eq!(listed(&academic), [("input", 8), ("left", 4), ("flat", 8)]);
+    let deployable = placed(&graph, "w4a4", DEPLOYABLE);
+    let want = [
+        ("input", 8),
+        ("r", 4),
+        ("left", 4),
+        ("right", 4),
+        ("c_bn", 4),
+        ("joined", 8),
+        ("flat", 8),
+        ("logits", 8),
+    ];
+    assert_eq!(listed(&deployable), want);
+    assert_eq!((shared(&deployable, "left"), shared(&deployable, "right")), (Some("r"), Some("r")));
+}
+
+#[test]
+fn a_split_feeds_the_last_layer_if_all_its_read_parts_do() {
+    // The left half goes to the FC; what becomes of the right half is up to the test.
+    let split = |output: &str, right: &dyn Fn(&mut Builder)| {
+        let add = |b: &mut Builder| {
+            b.node("Split", &["r"], "left", vec![int("axis", 1)]).output("right");
+            fc(b, "left", 128);
+            right(b);
+        };
+        placed(&after_stem(add, output), "w4a4", DEPLOYABLE)
+    };
+    let alone = split("logits", &|_| {});
+    assert_eq!(kind_of(&alone, "r"), SiteKind::LastInput);
+    assert_eq!(shared(&alone, "flat"), Some("r"));
+    let both = split("sum", &|b| {
+        let conv = b.conv_bn("right", "c", (2, 4), 1, 1);
+        b.node("GlobalAveragePool", &[&conv], "pooled", vec![]);
+        b.node("Flatten", &["pooled"], "other", vec![]);
+        b.node("Add", &["logits", "other"], "sum", vec![]);
+    });
+    assert_eq!(kind_of(&both, "r"), SiteKind::Hidden);
+    assert_eq!(shared(&both, "right"), Some("r"));
+}
+
+#[test]
+fn a_layer_reads_the_width_of_its_site_or_of_what_it_is_a_copy_of() {
+    let graph = tiny();
+    let widths = |graph: &Graph, spec: &Spec| -> Vec<u8> {
+        let found = sites(graph, spec).unwrap();
+        graph.layers().iter().map(|l| found.input_bits(graph, l).get()).collect()
+    };
+    for rule in [ACADEMIC, DEPLOYABLE] {
+        let of = |label, first_last| widths(&graph, &spec(label, rule, first_last));
+        assert_eq!(of("w4a4", FirstLast::EightBit), [8, 4, 4, 4, 8]);
+        assert_eq!(of("w4a4", FirstLast::Fp32), [8, 4, 4, 4, 32]);
+        assert_eq!(of("w4a32", FirstLast::EightBit), [32; 5]);
+        let image = Spec { image: ImageRule::Same, ..spec("w4a4", rule, FirstLast::Same) };
+        assert_eq!(widths(&graph, &image), [4; 5]);
+    }
+    // The pool's output is no site of its own under the academic rule.
+    let pooled = after_stem(
+        |b| {
+            let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+            b.node("MaxPool", &["r"], "pool", window);
+            let conv = b.conv_bn("pool", "c", (4, 4), 1, 1);
+            let other = b.conv_bn("r", "d", (4, 4), 2, 1);
+            b.node("Concat", &[&conv, &other], "joined", vec![int("axis", 1)]);
+            fc(b, "joined", 128);
+        },
+        "logits",
+    );
+    assert_eq!(widths(&pooled, &spec("w4a4", ACADEMIC, FirstLast::EightBit)), [8, 4, 4, 8]);
+}
+
+#[test]
 fn a_sum_without_relu_is_a_site_where_a_conv_reads_it() {
     let graph = after_stem(
         |b| {

@@ -1,6 +1,6 @@
 //! Whether a spec runs on a target, and the nearest one that does.
 
-use quantbench_core::{Bits, ImageRule, SitesRule, Spec, Widths};
+use quantbench_core::{Bits, FirstLast, ImageRule, SitesRule, Spec, Widths};
 use thiserror::Error;
 
 use crate::profile::Profile;
@@ -61,11 +61,33 @@ impl Profile {
         if !spec.image_bits().is_quantized() {
             return Some("the image is not quantized".to_string());
         }
+        if spec.first_last == FirstLast::Fp32 {
+            return Some("the first and the last layer are left in FP32".to_string());
+        }
+        let first_last = spec.first_last_weight_bits();
+        // Ternary first and last layers were settled above.
+        let ternary = spec.bits.ternary && spec.first_last == FirstLast::Same;
+        for (what, bits, widths) in [
+            ("the first and last layer's weights", first_last, &has.weight_bits),
+            ("the last layer's input", spec.last_activation_bits(), &has.activation_bits),
+            ("the image", spec.image_bits(), &has.activation_bits),
+        ] {
+            let settled = ternary && bits == first_last;
+            if !settled && !widths.contains(&bits.get()) {
+                return Some(format!("{what} would have {bits} bits, its widths are {widths:?}"));
+            }
+        }
+        if !has.per_channel_weights {
+            return Some("the methods here give weights a scale per output channel".to_string());
+        }
         None
     }
 
     fn nearest(&self, spec: &Spec) -> Option<Spec> {
         let has = &self.executes;
+        if !has.per_channel_weights {
+            return None;
+        }
         let up = |widths: &[u8], asked: Bits| {
             widths
                 .iter()
@@ -77,12 +99,20 @@ impl Profile {
         let weights =
             if ternary { spec.bits.weights } else { up(&has.weight_bits, spec.bits.weights)? };
         let activations = up(&has.activation_bits, spec.bits.activations)?;
-        Some(Spec {
-            bits: Widths { weights, ternary, activations },
-            sites: has.sites.max(spec.sites),
-            image: if spec.image == ImageRule::Fp32 { ImageRule::EightBit } else { spec.image },
-            first_last: spec.first_last,
-        })
+        // Eight bits for image, first and last layer where the target has them, as asked or not.
+        let eight = |widths: &[u8]| widths.contains(&8);
+        let image = match spec.image {
+            ImageRule::Same => ImageRule::Same,
+            _ if eight(&has.activation_bits) => ImageRule::EightBit,
+            _ => ImageRule::Same,
+        };
+        let first_last = match spec.first_last {
+            FirstLast::Same => FirstLast::Same,
+            _ if eight(&has.weight_bits) && eight(&has.activation_bits) => FirstLast::EightBit,
+            _ => FirstLast::Same,
+        };
+        let bits = Widths { weights, ternary, activations };
+        Some(Spec { bits, sites: has.sites.max(spec.sites), image, first_last })
     }
 }
 
@@ -105,6 +135,32 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn first_last_image_and_granularity_count_too() {
+        let profiles = Profile::builtin().unwrap();
+        let mut narrow = profiles.iter().find(|p| p.name == "bitfusion").unwrap().clone();
+        narrow.executes.weight_bits = vec![2, 4];
+        narrow.executes.activation_bits = vec![2, 4];
+        let unfit = narrow.check(&spec("w4a4")).unwrap_err();
+        assert!(unfit.reason.contains("first and last layer's weights would have 8 bits"));
+        assert_eq!(narrow.check(&unfit.nearest.unwrap()), Ok(()));
+        let fp32 = Spec { first_last: FirstLast::Fp32, ..spec("w8a8") };
+        let avx2 = profiles.iter().find(|p| p.name == "x86-avx2").unwrap();
+        assert!(avx2.check(&fp32).unwrap_err().reason.contains("left in FP32"));
+        narrow.executes.per_channel_weights = false;
+        assert_eq!(
+            narrow
+                .check(&Spec {
+                    first_last: FirstLast::Same,
+                    image: ImageRule::Same,
+                    ..spec("w4a4")
+                })
+                .unwrap_err()
+                .nearest,
+            None
+        );
     }
 
     #[test]

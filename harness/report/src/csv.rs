@@ -8,6 +8,7 @@ use quantbench_core::row::{Accuracy, Gate, ResultPart};
 use crate::findings::Findings;
 use crate::format;
 use crate::group::Group;
+use crate::protocol;
 use crate::select::Marked;
 use crate::stats::{Interval, wilson};
 use crate::{File, ReportError};
@@ -95,14 +96,18 @@ fn group(group: &Group<'_>) -> Vec<Named> {
     let cost = s.and_then(|s| s.cost);
     let ids = |value: fn(&Row) -> Option<u64>| {
         let mut all: Vec<u64> = group.done.iter().filter_map(|r| value(r)).collect();
+        all.sort_unstable();
         all.dedup();
         all.iter().map(u64::to_string).collect::<Vec<_>>().join(";")
     };
     let over_draws = acc.and_then(|m| m.interval);
     let over_images = s.map(|s| s.over_test_images_pct);
+    let spec = group.spec().filter(|_| !group.done.is_empty());
+    let image = spec.map(|s| protocol::image(s, group.image_left_in_fp32()));
     let withheld = group.withheld.map(|_| "FP32 gate failed");
     let mut line = asked(group.asked);
     line.extend([
+        ("image_in_result", opt(image)),
         ("rows_done", group.done.len().to_string()),
         ("rows_failed", group.failed.len().to_string()),
         ("draws", ids(|r| r.cell.draw)),
@@ -118,6 +123,9 @@ fn group(group: &Group<'_>) -> Vec<Named> {
         ("acc_simulated_over_test_images_wilson95_high_pct", high(over_images)),
         ("drop_points", num(s.map(|s| s.drop_points))),
         ("acc_deployed_pct", num(dep.map(|d| d.acc_pct.mean))),
+        ("acc_deployed_sd_over_draws_points", num(dep.and_then(|d| d.acc_pct.sd))),
+        ("acc_deployed_t95_low_pct", low(dep.and_then(|d| d.acc_pct.interval))),
+        ("acc_deployed_t95_high_pct", high(dep.and_then(|d| d.acc_pct.interval))),
         ("gap_simulated_deployed_points", num(dep.map(|d| d.gap_points))),
         ("integer_layers", opt(dep.map(|d| d.integer_layers))),
         ("layers", opt(dep.map(|d| d.layers))),
@@ -148,7 +156,13 @@ fn row(marked: &Marked<'_>) -> Vec<Named> {
         ("reason", opt(row.reason.clone())),
     ];
     line.extend(asked(row));
-    line.extend([("draw", opt(row.cell.draw)), ("seed", opt(row.cell.seed))]);
+    let spec = row.cell.spec.filter(|_| row.result.is_some());
+    let image = spec.map(|s| protocol::image(&s, protocol::image_left_in_fp32(row)));
+    line.extend([
+        ("image_in_result", opt(image)),
+        ("draw", opt(row.cell.draw)),
+        ("seed", opt(row.cell.seed)),
+    ]);
     line.extend(result(row.result.as_ref()));
     line.extend(observed(row));
     line.extend([

@@ -5,13 +5,15 @@
 //! the same test images, the same preprocessing.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use quantbench_core::row::{FP32, Gate};
 use quantbench_core::{Family, Row, Spec};
 
 use crate::format;
+use crate::label;
+use crate::protocol;
 use crate::select::{Marked, is_done};
 use crate::summary::Summary;
 
@@ -101,6 +103,11 @@ impl Group<'_> {
         self.summary.as_ref().filter(|_| self.withheld.is_none())
     }
 
+    /// Whether its results leave the image in FP32 although a width was asked.
+    pub fn image_left_in_fp32(&self) -> bool {
+        self.done.iter().any(|row| protocol::image_left_in_fp32(row))
+    }
+
     /// Asked widths, `FP32` for the unquantized model.
     pub fn widths(&self) -> String {
         self.spec().map_or_else(|| "FP32".to_string(), |spec| format::widths(spec.bits))
@@ -134,9 +141,7 @@ impl<'a> Groups<'a> {
                     label: String::new(),
                     done: Vec::new(),
                     failed: Vec::new(),
-                    withheld: gate_failed
-                        .contains(&row.ids.model_sha256)
-                        .then_some(Withheld::GateFailed),
+                    withheld: gate_failed.contains(&gated(row)).then_some(Withheld::GateFailed),
                     summary: None,
                 });
                 groups.len() - 1
@@ -150,7 +155,7 @@ impl<'a> Groups<'a> {
             group.failed.sort_by_key(|row| (row.cell.draw, row.cell.seed));
             group.summary = Summary::of(&group.done);
         }
-        label(&mut groups);
+        label::set(&mut groups);
         groups.sort_by(order);
         Self { subjects, groups }
     }
@@ -230,47 +235,20 @@ fn subjects(rows: &[&Row]) -> Vec<Subject> {
     subjects
 }
 
-/// Model files that missed their card's accuracy: nothing quantized from them may be published.
-fn gate_failed(rows: &[&Row]) -> HashSet<String> {
-    rows.iter()
-        .filter(|row| row.result.as_ref().is_some_and(|r| r.gate == Gate::Failed))
-        .map(|row| row.ids.model_sha256.clone())
-        .collect()
+/// What a gate is checked on: model file, test split, preprocessing.
+type Gated<'a> = (&'a str, &'a str, &'a str);
+
+fn gated(row: &Row) -> Gated<'_> {
+    (&row.ids.model_sha256, &row.ids.test_data, &row.ids.preprocessing)
 }
 
-/// Names each group by its method and by what tells it from other groups of the same method.
-fn label(groups: &mut [Group<'_>]) {
-    let mut seen: BTreeMap<&str, BTreeMap<&str, BTreeSet<String>>> = BTreeMap::new();
-    let mut versions: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
-    for cell in groups.iter().map(|g| &g.asked.cell) {
-        versions.entry(&cell.method).or_default().insert(cell.method_version);
-        for (name, value) in &cell.params {
-            let values = seen.entry(&cell.method).or_default().entry(name).or_default();
-            values.insert(value.to_string());
-        }
-    }
-    for group in groups {
-        let cell = &group.asked.cell;
-        let varies = |name: &str| {
-            seen.get(cell.method.as_str())
-                .and_then(|params| params.get(name))
-                .is_some_and(|values| values.len() > 1)
-        };
-        let mut parts: Vec<String> = cell
-            .params
-            .iter()
-            .filter(|(name, _)| varies(name))
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        if versions.get(cell.method.as_str()).is_some_and(|v| v.len() > 1) {
-            parts.insert(0, format!("v{}", cell.method_version));
-        }
-        group.label = match (group.is_fp32(), parts.is_empty()) {
-            (true, _) => "FP32".to_string(),
-            (false, true) => cell.method.clone(),
-            (false, false) => format!("{} ({})", cell.method, parts.join(", ")),
-        };
-    }
+/// What missed its card's accuracy: nothing quantized from it may be published. A partial run,
+/// whose gate is not checked, falls with the whole one.
+fn gate_failed<'a>(rows: &[&'a Row]) -> HashSet<Gated<'a>> {
+    rows.iter()
+        .filter(|row| row.result.as_ref().is_some_and(|r| r.gate == Gate::Failed))
+        .map(|row| gated(row))
+        .collect()
 }
 
 fn order(a: &Group<'_>, b: &Group<'_>) -> Ordering {

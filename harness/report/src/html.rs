@@ -4,7 +4,7 @@ use minijinja::{Environment, context};
 use serde::Serialize;
 
 use crate::findings::Findings;
-use crate::table::{Column, Field, Section, Table, intervals};
+use crate::table::{Column, Field, REMARKS, Section, Table, intervals};
 use crate::{File, ReportError};
 
 /// The page; minijinja escapes every value because the name ends in `.html`.
@@ -19,6 +19,7 @@ struct View<'a> {
     columns: Vec<ColumnView<'a>>,
     sections: Vec<SectionView<'a>>,
     notes: &'a [String],
+    remarks: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -44,6 +45,8 @@ struct LineView<'a> {
 #[derive(Serialize)]
 struct FieldView<'a> {
     text: &'a str,
+    /// The text in parts between which a line may break.
+    parts: Vec<&'a str>,
     marks: &'a [usize],
     number: bool,
 }
@@ -84,6 +87,7 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
         warnings => findings.warnings,
         withheld => findings.withheld,
         intervals => intervals(),
+        remarks_head => REMARKS,
         overall => view(&findings.tables.overall),
         families,
         figures,
@@ -104,12 +108,14 @@ fn view(table: &Table) -> View<'_> {
             .collect(),
         sections: table.sections.iter().map(|s| section(s, &table.columns)).collect(),
         notes: &table.notes,
+        remarks: &table.remarks,
     }
 }
 
 fn section<'a>(section: &'a Section, columns: &'a [Column]) -> SectionView<'a> {
     let field = |(f, c): (&'a Field, &'a Column)| FieldView {
         text: &f.text,
+        parts: f.text.split_inclusive('=').collect(),
         marks: &f.marks,
         number: c.number,
     };

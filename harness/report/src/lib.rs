@@ -21,7 +21,9 @@ pub mod table;
 
 mod csv;
 mod html;
+mod label;
 mod markdown;
+mod protocol;
 mod terminal;
 
 use quantbench_core::Row;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::figures::Figure;
 use crate::findings::Findings;
 use crate::format::NONE;
-use crate::table::{Field, Table, intervals};
+use crate::table::{Field, REMARKS, Table, intervals};
 use crate::{File, ReportError};
 
 /// Makes `report.md`.
@@ -26,6 +26,7 @@ fn render(findings: &Findings<'_>) -> String {
     for (_, accuracy, cost) in &findings.tables.families {
         let _ = writeln!(text, "## {}\n", accuracy.title);
         table(&mut text, accuracy);
+        remarks(&mut text, &accuracy.remarks);
         let _ = writeln!(text, "### {}\n", cost.title);
         table(&mut text, cost);
     }
@@ -66,6 +67,17 @@ fn table(text: &mut String, table: &Table) {
     }
     for (i, note) in table.notes.iter().enumerate() {
         let _ = writeln!(text, "- \\[{}\\] {}", i + 1, escape(note));
+    }
+    text.push('\n');
+}
+
+fn remarks(text: &mut String, remarks: &[String]) {
+    if remarks.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "{REMARKS}\n");
+    for remark in remarks {
+        let _ = writeln!(text, "- {}", escape(remark));
     }
     text.push('\n');
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::format;
+use crate::protocol;
 use crate::select::Marked;
 
 /// The distinct values of everything that describes a run, each list sorted.
@@ -65,14 +66,11 @@ impl Provenance {
             datasets: list(&|r| Some(r.cell.dataset.clone())),
             methods: list(&|r| r.cell.family.map(|_| r.cell.method.clone())),
             protocols: list(&|r| {
-                let s = r.cell.spec?;
-                Some(format!(
-                    "{}: {} sites, image {}, first and last layer {}",
-                    format::widths(s.bits),
-                    s.sites,
-                    s.image,
-                    s.first_last
-                ))
+                let spec = r.cell.spec?;
+                let left = protocol::image_left_in_fp32(r);
+                let whose = if left { format!(" ({})", r.cell.method) } else { String::new() };
+                let rules = protocol::words(&spec, left);
+                Some(format!("{}{whose}: {rules}", format::widths(spec.bits)))
             }),
             commits: list(&|r| Some(r.observed.commit.clone())),
             versions: list(&|r| Some(r.observed.quantbench.clone())),

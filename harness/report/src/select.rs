@@ -76,11 +76,13 @@ fn schema_warning(marked: &[Marked<'_>]) -> Option<String> {
 }
 
 /// The id of a row; a cell that failed before it had one is known by what was asked.
+///
+/// Whether a deployed accuracy was wanted is part of the cell and not of the evaluation's id.
 fn id(row: &Row) -> String {
     if row.ids.eval.is_empty() {
         serde_json::to_string(&row.cell).unwrap_or_else(|_| format!("{:?}", row.cell))
     } else {
-        row.ids.eval.clone()
+        format!("{}/{}", row.ids.eval, row.cell.deployed)
     }
 }
 
@@ -144,7 +146,8 @@ fn drop_superseded(marked: &mut [Marked<'_>]) -> Option<String> {
         let old = marked[first].row;
         example.get_or_insert_with(|| format::cell(&new.cell));
         // RFC 3339 dates of one zone compare as text.
-        let rank = |row: &Row| (is_done(row), row.observed.finished.clone());
+        let deployed = |row: &Row| row.result.as_ref().is_some_and(|r| r.acc_deployed.is_some());
+        let rank = |row: &Row| (is_done(row), deployed(row), row.observed.finished.clone());
         if rank(new) > rank(old) {
             marked[first].left_out = Some(LeftOut::Superseded);
             kept.insert(key, i);

@@ -3,46 +3,12 @@
 
 use quantbench_core::row::Status;
 use quantbench_core::{Family, ParamValue, Row};
-use quantbench_report::{Findings, OUTPUTS, Report, ReportError, build, terminal_table};
+use quantbench_report::{Findings, OUTPUTS, ReportError, build, terminal_table};
 
 mod fixtures;
 
+use fixtures::read::{file, lookup, parse_csv};
 use fixtures::{fp32, odd, row, rows, survey};
-
-fn file(report: &Report, name: &str) -> String {
-    let (_, bytes) = report.files().into_iter().find(|(n, _)| n == name).unwrap();
-    String::from_utf8(bytes).unwrap()
-}
-
-/// Fields of RFC 4180 lines.
-fn parse_csv(text: &str) -> Vec<Vec<String>> {
-    let (mut lines, mut line, mut field, mut quoted) = (vec![], vec![], String::new(), false);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (quoted, c) {
-            (true, '"') if chars.peek() == Some(&'"') => field.push(chars.next().unwrap()),
-            (_, '"') => quoted = !quoted,
-            (false, ',') => line.push(std::mem::take(&mut field)),
-            (false, '\n') => {
-                line.push(std::mem::take(&mut field));
-                lines.push(std::mem::take(&mut line));
-            }
-            (_, c) => field.push(c),
-        }
-    }
-    assert!(line.is_empty() && field.is_empty() && !quoted, "the file ends within a line");
-    lines
-}
-
-/// The value of a column in the only line that holds all the given fields.
-fn lookup(csv: &str, fields: &[&str], column: &str) -> String {
-    let lines = parse_csv(csv);
-    let at = lines[0].iter().position(|name| name == column).unwrap();
-    let hits: Vec<_> =
-        lines.iter().filter(|l| fields.iter().all(|f| l.iter().any(|v| v == f))).collect();
-    assert_eq!(hits.len(), 1, "{fields:?} names {} lines", hits.len());
-    hits[0][at].clone()
-}
 
 #[test]
 fn every_output_has_a_name_and_safe_files() {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quantbench_core::Row;
-use quantbench_core::row::{Accuracy, Gate, Observed, ResultPart, SCHEMA, Status};
+use quantbench_core::row::{Accuracy, FP32, Gate, Observed, ResultPart, SCHEMA, Status};
 use quantbench_datasets::DataRoots;
 use quantbench_runner::plan::here::Here;
 use quantbench_runner::plan::plan_here;
@@ -22,7 +22,7 @@ use quantbench_runner::run::run_here;
 use quantbench_runner::run::worker::serve;
 use quantbench_runner::work::order::{Order, now};
 use quantbench_runner::{
-    Catalog, Event, Filter, Plan, RunError, RunOptions, Store, Summary, Survey,
+    Catalog, Event, Filter, ModelCard, Plan, RunError, RunOptions, Store, Summary, Survey,
 };
 
 /// Which part this process plays; unset in the test process itself.
@@ -96,7 +96,15 @@ fn synthetic(order: &Order) -> Row {
         None if order.cell.model == variable(GATE) => Gate::Failed,
         None => Gate::Passed,
     };
-    let accuracy = Accuracy { correct: number % 100, images: 100 };
+    let accuracy = match (order.cell.method.as_str(), gate) {
+        // What the card states, so that the gate is that of the accuracy.
+        (FP32, Gate::Passed) => {
+            let percent = order.model.fp32_top1.unwrap();
+            Accuracy { correct: (percent * 100.0).round() as u64, images: 10_000 }
+        }
+        (FP32, _) => Accuracy { correct: 0, images: 10_000 },
+        _ => Accuracy { correct: number % 100, images: 100 },
+    };
     Row {
         schema: SCHEMA,
         survey: order.survey.clone(),
@@ -353,6 +361,86 @@ fn shards_share_the_cells_and_published_rows_count_as_done() {
         RunOptions { published: vec![folder.path().join("rows")], ..options(other.path()) };
     let summary = run_quietly(&published, &[]);
     assert_eq!((summary.before, summary.done), (done, 0));
+    assert_eq!(results(other.path()), results(folder.path()), "reports read the run folder alone");
+}
+
+#[test]
+fn a_card_that_is_corrected_opens_and_closes_the_gate_of_a_stored_fp32_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let (plan, mut catalog) = plan(&Filter::default());
+    let fp32 = plan.cells[0].ids.as_ref().unwrap().cell.clone();
+    let card = catalog.model("resnet-shapes10").unwrap().clone();
+    let mut run = |top1| {
+        catalog.insert_model(ModelCard { fp32_top1: top1, ..card.clone() });
+        let never = AtomicBool::new(false);
+        run_here(&plan, &catalog, &options, &mut |_| {}, &never, &here()).unwrap()
+    };
+    let gate = || {
+        let row = Store::open(folder.path()).unwrap().row(&fp32).unwrap().unwrap().unwrap();
+        row.result.unwrap().gate
+    };
+    let quantized = plan.cells.len() - 1;
+    assert_eq!(run(card.fp32_top1).failed.len(), 0);
+    assert_eq!(gate(), Gate::Passed);
+    for cell in &plan.cells[1..] {
+        fs::remove_file(Store::view(folder.path()).row_path(&cell.ids.as_ref().unwrap().cell))
+            .unwrap();
+    }
+    let closed = run(Some(50.0));
+    assert_eq!((closed.before, closed.done, closed.failed.len()), (1, 0, quantized));
+    assert_eq!(gate(), Gate::Failed);
+    let open = run(card.fp32_top1);
+    assert_eq!((open.before, open.done, open.failed.len()), (1, quantized, 0));
+    assert_eq!(gate(), Gate::Passed);
+    run(None);
+    assert_eq!(gate(), Gate::NotChecked);
+}
+
+/// A temporary file as a process of this machine leaves it that was killed while writing.
+fn half_written(dir: &Path) -> std::path::PathBuf {
+    let me = quantbench_runner::store::owner::Owner::me();
+    dir.join(format!("rows/.x.json.{}-{}-1-0.qbpart", me.host_digest(), me.pid))
+}
+
+#[test]
+fn half_written_files_of_lost_workers_are_gone_after_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let interrupted = AtomicBool::new(false);
+    let (plan, catalog) = plan(&Filter::default());
+    for (stop, crash) in [(true, "nothing"), (false, "mse")] {
+        let mut options = options(folder.path());
+        options.worker.splice(1..1, [OsString::from(format!("{CRASH}={crash}"))]);
+        let mut leave = |event| {
+            // The sweep before the run is over by now.
+            if matches!(event, Event::Started { .. }) {
+                fs::write(half_written(folder.path()), b"x").unwrap();
+                interrupted.store(stop, Ordering::SeqCst);
+            }
+        };
+        run_here(&plan, &catalog, &options, &mut leave, &interrupted, &here()).unwrap();
+        nothing_left_behind(folder.path());
+        interrupted.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_worker_that_closes_its_output_and_hangs_does_not_hold_up_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let interrupted = AtomicBool::new(false);
+    let (plan, catalog) = plan(&Filter::default());
+    let mut hung = options(folder.path());
+    hung.worker = ["sh", "-c", "exec sleep 600 >&-"].map(OsString::from).into();
+    let start = Instant::now();
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(500));
+            interrupted.store(true, Ordering::SeqCst);
+        });
+        run_here(&plan, &catalog, &hung, &mut |_| {}, &interrupted, &here()).unwrap()
+    });
+    assert!(summary.interrupted);
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -430,6 +518,42 @@ fn what_is_missing_stops_the_run_before_any_cell() {
     let outcome = run_here(&plan, &catalog, &options(&run), &mut |_| {}, &never, &bare);
     assert!(matches!(&outcome, Err(RunError::Missing(what)) if what.len() == 1), "{outcome:?}");
     assert!(!run.exists());
+}
+
+#[test]
+fn data_that_are_missing_stop_the_run_although_their_hashes_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::load(None).unwrap();
+    let dir = folder.path().join("data");
+    fs::create_dir(&dir).unwrap();
+    // Plans do not look into model files; the worker does.
+    fs::write(dir.join("resnet20-cifar10.onnx"), b"x").unwrap();
+    let roots = DataRoots { dirs: vec![dir.clone()], cache: folder.path().join("cache") };
+    let here = Here::with(roots, Ok("1.0.0".into()), "none".into());
+    let plan = |methods: &str| {
+        let text = SURVEY
+            .replace("shapes10", "cifar10")
+            .replace("resnet-cifar10", "resnet20-cifar10")
+            .replace("minmax, mse, squant", methods);
+        let survey = Survey::parse(&text, "tiny.yaml").unwrap();
+        plan_here(&survey, &catalog, &Filter::default(), &here).unwrap()
+    };
+    let free = plan("squant");
+    assert!(free.cells.iter().all(|c| c.ids.is_some()));
+    assert_eq!(free.missing.len(), 1, "{:?}", free.missing);
+    let test = "data set cifar10: cifar-10-batches-bin/test_batch.bin not found";
+    assert!(free.missing[0].starts_with(test), "{:?}", free.missing);
+    let granted = plan("minmax");
+    assert_eq!(granted.missing.len(), 2, "{:?}", granted.missing);
+    assert!(granted.missing[1].contains("data_batch_1.bin not found"), "{:?}", granted.missing);
+    let never = AtomicBool::new(false);
+    let run = folder.path().join("run");
+    let outcome = run_here(&granted, &catalog, &options(&run), &mut |_| {}, &never, &here);
+    assert!(matches!(&outcome, Err(RunError::Missing(what)) if what.len() == 2), "{outcome:?}");
+    assert!(!run.exists());
+    // An archive is enough; it is unpacked when it is first read.
+    fs::write(dir.join(&catalog.dataset("cifar10").unwrap().archives[0].file), b"x").unwrap();
+    assert_eq!(plan("minmax").missing, Vec::<String>::new());
 }
 
 #[test]

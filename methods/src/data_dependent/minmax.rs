@@ -42,6 +42,7 @@ static CARD: Card = Card {
     cite: "krishnamoorthi2018quantizing",
     widths: WidthRange { weights: (2, 8), ternary: false, activations: (2, 8) },
     granularity: "weights per output channel, activations per tensor",
+    stochastic: false,
     params: &[WEIGHTS],
     departures: &["extremes over all images instead of a moving average over batches"],
 };

@@ -10,7 +10,7 @@ use crate::contract::{Context, Job, MethodError};
 use crate::grant::Unlabelled;
 use crate::parts::calibrate::activation_grids;
 use crate::parts::ranges::{RangeEstimator, WeightStyle};
-use crate::parts::weights::quantize_sites;
+use crate::parts::weights::{quantize, quantize_sites};
 
 /// The parameter by which a method's weights get their grid.
 pub(crate) const WEIGHTS: Param = Param {
@@ -28,7 +28,9 @@ fn calibrated(
     cx: &mut Context<'_>,
 ) -> Result<Artefact, MethodError> {
     let style = WeightStyle::from_name(job.choice("weights"));
-    let quantized = quantize_sites(job, style, ranges, cx)?;
+    let quantized = quantize_sites(job, cx, |weights, layer, site| {
+        quantize(weights, layer.axis, site.bits, style, ranges)
+    })?;
     let activations = activation_grids(job.graph, job.sites, data.images(), ranges, cx)?;
     Ok(Artefact {
         graph: job.graph.clone(),

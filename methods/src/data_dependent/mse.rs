@@ -49,6 +49,7 @@ static CARD: Card = Card {
     cite: "choukroun2019lowbit",
     widths: WidthRange { weights: (2, 8), ternary: false, activations: (2, 8) },
     granularity: "weights per output channel, activations per tensor",
+    stochastic: false,
     params: &[WEIGHTS],
     departures: &[
         "searches the factors k/100, k = 1 to 100, of [min, max] instead of a line search over \

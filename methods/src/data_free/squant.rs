@@ -45,7 +45,7 @@ use crate::grant::NoData;
 use crate::parts::calibrate::share;
 use crate::parts::moments::{Moments, propagate};
 use crate::parts::ranges::{MinMax, RangeEstimator, WeightStyle};
-use crate::parts::weights::{channels, finite, grid, interleave, zero_channels, zero_note};
+use crate::parts::weights::{Quantized, channels, grid, interleave, quantize_sites};
 use flips::Channel;
 
 /// SQuant.
@@ -64,6 +64,7 @@ static CARD: Card = Card {
     cite: "guo2022squant",
     widths: WidthRange { weights: (2, 8), ternary: false, activations: (2, 8) },
     granularity: "weights per output channel (affine), activations per tensor",
+    stochastic: false,
     params: &[
         Param {
             name: "clip_sigmas",
@@ -103,17 +104,8 @@ impl Recipe for SQuant {
         _data: Self::Data,
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
-        let mut notes = Vec::new();
-        let mut weights = BTreeMap::new();
-        let sites = &job.sites.weights;
-        for (done, site) in sites.iter().enumerate() {
-            cx.step(done, sites.len(), "weights")?;
-            let layer = &job.layers[site.layer];
-            let tensor = finite(job, &layer.weight)?;
-            let zeros = zero_channels(&channels(&tensor, layer.axis));
-            notes.extend(zero_note(&layer.name, zeros));
-            weights.insert(layer.weight.clone(), round(&tensor, layer, site.bits));
-        }
+        let Quantized { weights, mut notes } =
+            quantize_sites(job, cx, |weights, layer, site| round(weights, layer, site.bits))?;
         let activations = activations(job, &mut notes)?;
         Ok(Artefact { graph: job.graph.clone(), weights, activations, notes })
     }

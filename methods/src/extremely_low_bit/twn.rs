@@ -9,8 +9,8 @@
 //!
 //! # Inputs and cost
 //! The model alone when activations stay in FP32 and `bn_reestimate` is off; else unlabelled
-//! images: two forward passes for activation ranges, one (up to the layer) per layer for the batch
-//! norms. No training.
+//! images: two forward passes for activation ranges and, for the batch norms, a whole forward pass
+//! per layer that had one. No training.
 //!
 //! # Parameters
 //! - `scale`: `filter` (default) for one threshold and one `a` per output channel, `layer` for one
@@ -40,7 +40,7 @@ use crate::grant::UnlabelledIfAsked;
 use crate::parts::calibrate::activation_grids;
 use crate::parts::channel_stats::ChannelStats;
 use crate::parts::ranges::{MinMax, Mse, WeightStyle};
-use crate::parts::weights::{channels, finite, interleave, quantize, zero_channels};
+use crate::parts::weights::{Quantized, channels, interleave, quantize, quantize_sites};
 
 /// Ternary weight networks.
 pub struct Twn;
@@ -62,6 +62,7 @@ static CARD: Card = Card {
     cite: "li2016twn",
     widths: WidthRange { weights: (2, 2), ternary: true, activations: (2, 8) },
     granularity: "weights per output channel or per layer, activations per tensor",
+    stochastic: false,
     params: &[
         Param {
             name: "scale",
@@ -125,25 +126,19 @@ struct Ternary {
 
 /// All layers onto their grids.
 fn project(job: &Job<'_>, cx: &mut Context<'_>) -> Result<Ternary, MethodError> {
-    let mut net = Ternary { graph: job.graph.clone(), weights: BTreeMap::new(), notes: Vec::new() };
     let per_layer = job.choice("scale") == "layer";
-    for (done, site) in job.sites.weights.iter().enumerate() {
-        cx.step(done, job.sites.weights.len(), "weights")?;
-        let layer = &job.layers[site.layer];
-        let tensor = finite(job, &layer.weight)?;
-        let zeros = zero_channels(&channels(&tensor, layer.axis));
-        if zeros > 0 {
-            net.notes.push(format!("{}: {zeros} all-zero filters stay zero", layer.name));
-        }
-        let quantized = if site.ternary {
-            ternary(&tensor, layer.axis, per_layer)
+    let Quantized { weights, notes } = quantize_sites(job, cx, |weights, layer, site| {
+        if site.ternary {
+            ternary(weights, layer.axis, per_layer)
         } else {
-            quantize(&tensor, layer.axis, site.bits, WeightStyle::Symmetric, &MinMax)
-        };
-        net.graph.set_weight(&layer.weight, &quantized.dequantize())?;
-        net.weights.insert(layer.weight.clone(), quantized);
+            quantize(weights, layer.axis, site.bits, WeightStyle::Symmetric, &MinMax)
+        }
+    })?;
+    let mut graph = job.graph.clone();
+    for (name, quantized) in &weights {
+        graph.set_weight(name, &quantized.dequantize())?;
     }
-    Ok(net)
+    Ok(Ternary { graph, weights, notes })
 }
 
 /// Threshold `0.7 mean|w|`, scale the mean magnitude above it (paper, equations 5 and 6).

@@ -62,6 +62,7 @@ static CARD: Card = Card {
     cite: "cai2020zeroq",
     widths: WidthRange { weights: (2, 8), ternary: false, activations: (2, 8) },
     granularity: "weights per output channel, activations per tensor",
+    stochastic: false,
     params: &[
         Param {
             name: "budget",
@@ -101,7 +102,7 @@ impl Recipe for Sensitivity {
     ) -> Result<Artefact, MethodError> {
         let style = WeightStyle::from_name(job.choice("weights"));
         let free: Vec<&WeightSite> = job.sites.weights.iter().filter(|s| s.free).collect();
-        let budget = Budget::new(job, &free);
+        let budget = Budget::new(job, &free)?;
         let (widths, note) = if let Some(settled) = budget.without_choice() {
             settled
         } else {
@@ -114,7 +115,9 @@ impl Recipe for Sensitivity {
         let chosen = sites.weights.iter_mut().filter(|s| s.free).zip(&widths);
         chosen.for_each(|(site, &bits)| site.bits = bits);
         let job = Job { sites: &sites, ..*job };
-        let mut quantized = quantize_sites(&job, style, &Mse, cx)?;
+        let mut quantized = quantize_sites(&job, cx, |weights, layer, site| {
+            quantize(weights, layer.axis, site.bits, style, &Mse)
+        })?;
         quantized.notes.push(note);
         let activations = activation_grids(job.graph, job.sites, data.images(), &Mse, cx)?;
         Ok(Artefact {
@@ -180,20 +183,38 @@ struct Budget {
 }
 
 impl Budget {
-    fn new(job: &Job<'_>, free: &[&WeightSite]) -> Self {
+    /// What the uniform widths cost. Refused where a free layer shares its weights with another:
+    /// one of the two widths would not be what was chosen and counted.
+    fn new(job: &Job<'_>, free: &[&WeightSite]) -> Result<Self, MethodError> {
+        let layer = |site: &WeightSite| &job.layers[site.layer];
+        for site in free {
+            let twin = |other: &&WeightSite| {
+                other.layer != site.layer && layer(other).weight == layer(site).weight
+            };
+            if let Some(other) = job.sites.weights.iter().find(twin) {
+                let reason = format!(
+                    "layers {:?} and {:?} share the weights {:?}, so that their widths cannot be \
+                     chosen one by one; give each layer its own weights or take another method",
+                    layer(site).name,
+                    layer(other).name,
+                    layer(site).weight
+                );
+                return Err(MethodError::Unfit { method: CARD.name, reason });
+            }
+        }
         let operations = job.choice("budget") == "bit-operations";
         let unit = if operations { "bit operations per image" } else { "bits of weights" };
         let one = |site: &&WeightSite| {
-            let layer = &job.layers[site.layer];
+            let layer = layer(site);
             if operations {
-                layer.macs * u64::from(input_bits(job, site).get())
+                layer.macs * u64::from(job.sites.input_bits(job.graph, layer).get())
             } else {
                 layer.parameters()
             }
         };
         let each: Vec<u64> = free.iter().map(one).collect();
         let total = each.iter().zip(free).map(|(e, site)| e * u64::from(site.bits.get())).sum();
-        Self { each, total, unit }
+        Ok(Self { each, total, unit })
     }
 
     /// Cost of the same width everywhere.
@@ -238,17 +259,5 @@ impl Budget {
         let used: u64 = choices.iter().zip(&chosen).map(|(row, &c)| row[c].cost).sum();
         let bits = chosen.iter().filter_map(|&c| Bits::new(WIDTHS[c]).ok()).collect();
         Ok((bits, format!("budget of {} {}, {used} used", self.total, self.unit)))
-    }
-}
-
-/// Width of a layer's input under the spec.
-fn input_bits(job: &Job<'_>, site: &WeightSite) -> Bits {
-    let layer = &job.layers[site.layer];
-    if layer.is_last {
-        job.spec.last_activation_bits()
-    } else if layer.is_first {
-        job.spec.image_bits()
-    } else {
-        job.spec.bits.activations
     }
 }

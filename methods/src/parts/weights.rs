@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use quantbench_core::grid::SignedRange;
 use quantbench_core::{Bits, Granularity, Grid, Levels, QuantTensor, Tensor};
+use quantbench_graph::{Layer, WeightSite};
 use rayon::prelude::*;
 
 use super::ranges::{RangeEstimator, WeightStyle};
@@ -73,7 +74,7 @@ pub fn zero_channels(channels: &[Vec<f32>]) -> usize {
 
 /// The note about a layer's all-zero channels, if it has some.
 pub fn zero_note(layer: &str, zeros: usize) -> Option<String> {
-    (zeros > 0).then(|| format!("{layer}: {zeros} all-zero output channels, scale set to 1"))
+    (zeros > 0).then(|| format!("{layer}: {zeros} all-zero output channels stay zero"))
 }
 
 /// Quantizes a tensor per channel of `axis` with an estimator's range.
@@ -106,30 +107,40 @@ pub struct Quantized {
     pub notes: Vec<String>,
 }
 
-/// Quantizes the weights of every site of the job at its own width.
+/// Quantizes the weights of every site of the job with `round`, which gets the finite weights, the
+/// layer and the site with its width.
 ///
-/// An initializer that two layers share is quantized once, at the larger of their widths.
+/// An initializer that several layers share is quantized once: at the largest of their widths, of
+/// equal ones for the first of them.
 pub fn quantize_sites(
     job: &Job<'_>,
-    style: WeightStyle,
-    ranges: &dyn RangeEstimator,
     cx: &mut Context<'_>,
+    round: impl Fn(&Tensor, &Layer, &WeightSite) -> QuantTensor,
 ) -> Result<Quantized, MethodError> {
     let mut out = Quantized::default();
     let sites = &job.sites.weights;
     for (done, site) in sites.iter().enumerate() {
         let layer = &job.layers[site.layer];
         cx.step(done, sites.len(), "weights")?;
-        if out.weights.get(&layer.weight).is_some_and(|q| q.grid.bits >= site.bits) {
+        if !is_widest(job, done) {
             continue;
         }
         let tensor = finite(job, &layer.weight)?;
         let zeros = zero_channels(&channels(&tensor, layer.axis));
         out.notes.extend(zero_note(&layer.name, zeros));
-        out.weights
-            .insert(layer.weight.clone(), quantize(&tensor, layer.axis, site.bits, style, ranges));
+        out.weights.insert(layer.weight.clone(), round(&tensor, layer, site));
     }
     Ok(out)
+}
+
+/// Whether no other site of the same initializer is wider, or as wide and earlier.
+fn is_widest(job: &Job<'_>, at: usize) -> bool {
+    let sites = &job.sites.weights;
+    let weight = |site: &WeightSite| &job.layers[site.layer].weight;
+    sites.iter().enumerate().all(|(i, other)| {
+        let ahead = other.bits > sites[at].bits || (other.bits == sites[at].bits && i < at);
+        !(ahead && weight(other) == weight(&sites[at]))
+    })
 }
 
 #[cfg(test)]

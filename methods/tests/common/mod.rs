@@ -73,6 +73,9 @@ impl LabelledSource for Pictures {
     fn labels(&self) -> &[u16] {
         &self.labels
     }
+    fn classes(&self) -> usize {
+        1
+    }
 }
 
 /// A spec from a label.
@@ -94,6 +97,7 @@ pub struct Run<'a> {
     pub params: Params,
     pub vault: Vault,
     pub batch: usize,
+    pub seed: u64,
     pub cancelled: bool,
 }
 
@@ -107,6 +111,7 @@ impl<'a> Run<'a> {
             params: params(method, &[]),
             vault: Vault::with_calibration(Arc::new(Pictures::new(graph, 40))),
             batch: 16,
+            seed: 0,
             cancelled: false,
         }
     }
@@ -131,7 +136,7 @@ impl<'a> Run<'a> {
             assert!(done <= all && !what.is_empty());
         };
         let name = method.card().name;
-        let mut cx = Context::new(&self.engine, name, 0, &mut progress, &cancelled);
+        let mut cx = Context::new(&self.engine, name, self.seed, &mut progress, &cancelled);
         cx.batch = self.batch;
         method.run(&job, &self.vault, &mut cx)
     }

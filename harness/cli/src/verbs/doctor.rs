@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quantbench_datasets::{DataRoots, Part};
+use quantbench_datasets::{DataError, DataRoots, DatasetManifest, Part};
 use quantbench_engine::Runtime;
 
 use crate::context;
@@ -10,50 +10,65 @@ use crate::exit::{Exit, Outcome};
 use crate::out;
 
 /// Checks one thing after the other and prints a line each.
+///
+/// Absent data sets and models are a choice; without the runtime nothing works, and damaged data
+/// must not go unnoticed.
 pub fn run(configs: Option<&Path>) -> Outcome {
-    let mut lines = Vec::new();
-    let mut missing = false;
+    let (mut missing, mut damaged) = (false, false);
     match Runtime::load() {
-        Ok(runtime) => lines.push(format!(
+        Ok(runtime) => out::line(&format!(
             "ok       ONNX Runtime {} at {}",
             runtime.version(),
             runtime.path().display()
-        )),
+        ))?,
         Err(error) => {
             missing = true;
-            lines.push(format!("missing  ONNX Runtime: {error}"));
+            out::line(&format!("missing  ONNX Runtime: {error}"))?;
         }
     }
     let machine = quantbench_measure::machine();
-    lines.push(format!(
+    out::line(&format!(
         "ok       {} with {} cores and {} MiB ({}); instructions: {}",
         machine.cpu,
         machine.cores,
         machine.memory_mib,
         machine.platform,
         machine.isa.join(", ")
-    ));
+    ))?;
     let catalog = context::catalog(configs)?;
     let roots = DataRoots::from_env();
     for dataset in catalog.datasets() {
-        match quantbench_datasets::load(dataset, Part::Test, &roots) {
-            Ok(split) => {
-                lines.push(format!(
-                    "ok       data set {}: {} test images",
-                    dataset.name,
-                    split.len()
-                ));
+        match images(dataset, &roots) {
+            Ok((train, test)) => out::line(&format!(
+                "ok       data set {}: {train} training and {test} test images",
+                dataset.name
+            ))?,
+            Err(error) if error.is_missing() => out::line(&format!("absent   {error}"))?,
+            Err(error) => {
+                damaged = true;
+                out::line(&format!("damaged  {error}"))?;
             }
-            Err(error) => lines.push(format!("absent   data set {}: {error}", dataset.name)),
         }
     }
     for model in catalog.models() {
-        match model.locate(&roots) {
-            Ok(place) => lines.push(format!("ok       model {}: {place}", model.name)),
-            Err(error) => lines.push(format!("absent   model {}: {error}", model.name)),
+        match model.bytes(&roots).and_then(|_| model.locate(&roots)) {
+            Ok(place) => out::line(&format!("ok       model {}: {place}", model.name))?,
+            Err(error) if error.is_missing() => out::line(&format!("absent   {error}"))?,
+            Err(error) => {
+                damaged = true;
+                out::line(&format!("damaged  {error}"))?;
+            }
         }
     }
-    out::line(&lines.join("\n"))?;
-    // Absent data sets are a choice; without the runtime nothing works.
-    Ok(if missing { Exit::Missing } else { Exit::Done })
+    Ok(match (missing, damaged) {
+        (true, _) => Exit::Missing,
+        (_, true) => Exit::SomeFailed,
+        _ => Exit::Done,
+    })
+}
+
+/// Numbers of training and test images, after checking both splits.
+fn images(dataset: &DatasetManifest, roots: &DataRoots) -> Result<(usize, usize), DataError> {
+    let count = |part| quantbench_datasets::load(dataset, part, roots).map(|split| split.len());
+    Ok((count(Part::Train)?, count(Part::Test)?))
 }

@@ -15,6 +15,7 @@ use crate::signals;
 
 /// Quantizes, writes the file, and prints its accounts.
 pub fn run(args: &QuantizeArgs, configs: Option<&Path>) -> Outcome {
+    writable(&args.output).or_usage()?;
     let catalog = context::catalog(configs)?;
     let roots = DataRoots::from_env();
     let method = quantbench_methods::find(&args.method).or_usage()?;
@@ -54,8 +55,23 @@ pub fn run(args: &QuantizeArgs, configs: Option<&Path>) -> Outcome {
         .with_context(|| format!("cannot write {}", args.output.display()))
         .or_failed()?;
     out::line(&text(&made))?;
-    eprintln!("next: quantbench eval --model {}", args.output.display());
+    out::say(&format!("next: quantbench eval --model {}", args.output.display()));
     Ok(Exit::Done)
+}
+
+/// Refuses an output that cannot be written before the method runs, not after.
+fn writable(output: &Path) -> anyhow::Result<()> {
+    let place = output.display();
+    if output.exists() && !output.is_file() {
+        return Err(anyhow!("--output {place}: this is no regular file; name a file to write"));
+    }
+    // A parent that is missing is made later; one that is a file cannot be.
+    match output.ancestors().skip(1).find(|a| a.exists() && !a.as_os_str().is_empty()) {
+        Some(parent) if !parent.is_dir() => {
+            Err(anyhow!("--output {place}: {} is not a folder", parent.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `name=value` pairs; values are read as YAML and JSON scalars are.

@@ -13,13 +13,17 @@ use crate::out;
 pub fn run(args: &ReportArgs) -> Outcome {
     let (rows, bad) = Store::open(&args.dir).and_then(|s| s.rows()).or_usage()?;
     for row in &bad {
-        eprintln!("warning: {}: {}; left out of the report", row.file.display(), row.reason);
+        out::say(&format!(
+            "warning: {}: {}; left out of the report",
+            row.file.display(),
+            row.reason
+        ));
     }
     let report = quantbench_report::build(&rows)
         .with_context(|| format!("no report from {}", args.dir.display()))
         .or_usage()?;
     for warning in report.warnings() {
-        eprintln!("warning: {warning}");
+        out::say(&format!("warning: {warning}"));
     }
     let folder: PathBuf = args.out.clone().unwrap_or_else(|| args.dir.join("report"));
     for (name, bytes) in report.files() {
@@ -29,6 +33,6 @@ pub fn run(args: &ReportArgs) -> Outcome {
             .or_failed()?;
     }
     out::line(&quantbench_report::terminal_table(&rows))?;
-    eprintln!("report: {}", folder.join("report.html").display());
+    out::say(&format!("report: {}", folder.join("report.html").display()));
     Ok(Exit::Done)
 }

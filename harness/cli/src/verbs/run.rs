@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use quantbench_runner::{RunError, RunOptions, Store, Summary};
+use quantbench_runner::{RunError, RunOptions, Store, StoreError, Summary};
 
 use crate::args::RunArgs;
 use crate::context;
@@ -32,7 +32,13 @@ pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
         commit: env!("QUANTBENCH_COMMIT").to_string(),
     };
     for (label, reason) in &plan.unfit {
-        eprintln!("left out: {label}: {reason}");
+        out::say(&format!("left out: {label}: {reason}"));
+    }
+    for remark in &plan.remarks {
+        out::say(&format!("note: {remark}"));
+    }
+    if let Some(partial) = &plan.partial {
+        out::say(&format!("partial run, not to be published: {partial}"));
     }
     signals::catch_interrupts();
     let mut progress = Progress::new();
@@ -53,7 +59,7 @@ pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
 fn failure(error: RunError) -> Failure {
     let exit = match error {
         RunError::Missing(_) => Exit::Missing,
-        RunError::Config(_) => Exit::Usage,
+        RunError::Config(_) | RunError::Store(StoreError::Folder { .. }) => Exit::Usage,
         _ => Exit::SomeFailed,
     };
     Failure { exit, error: error.into() }
@@ -62,17 +68,17 @@ fn failure(error: RunError) -> Failure {
 /// Says how it ended and what to type next.
 fn close(summary: &Summary, dir: &Path) -> Exit {
     let Summary { total, before, done, elsewhere, failed, left, interrupted } = summary;
-    eprintln!(
+    out::say(&format!(
         "{total} cells: {before} were done before, {done} done now, {elsewhere} by other \
          processes, {} failed, {left} left",
         failed.len()
-    );
+    ));
     for (label, reason) in failed {
-        eprintln!("failed: {label}: {reason}");
+        out::say(&format!("failed: {label}: {reason}"));
     }
     if *interrupted || *left > 0 {
-        eprintln!("run the same command again to go on");
+        out::say("run the same command again to go on");
     }
-    eprintln!("next: quantbench report {}", dir.display());
+    out::say(&format!("next: quantbench report {}", dir.display()));
     if failed.is_empty() && *left == 0 { Exit::Done } else { Exit::SomeFailed }
 }

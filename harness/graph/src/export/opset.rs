@@ -176,10 +176,13 @@ impl Step<'_> {
             return Err(self.refuse(node, "the shape of its input is not known"));
         };
         let rank = shape.len() as i64;
-        let axis = take(node, "axis").and_then(|a| a.i).unwrap_or(1);
-        let axis = if axis < 0 { axis + rank } else { axis };
-        let behind = shape.iter().skip(axis as usize + 1);
-        if behind.clone().any(|d| *d != Dim::Known(1)) {
+        let given = take(node, "axis").and_then(|a| a.i).unwrap_or(1);
+        let axis = if given < 0 { given + rank } else { given };
+        let Some(at) = usize::try_from(axis).ok().filter(|&at| at < shape.len()) else {
+            let why = format!("its axis {given} does not fit {rank} dimensions");
+            return Err(self.refuse(node, &why));
+        };
+        if shape[at + 1..].iter().any(|d| *d != Dim::Known(1)) {
             return Err(self.refuse(node, "it normalizes over several axes at once"));
         }
         node.attribute.push(int("axis", axis));
@@ -297,6 +300,13 @@ mod tests {
         assert!(matches!(other, Err(ExportError::Upgrade { .. })));
         let unknown = upgraded(node("Softmax", &["nowhere"], "y"), vec![], 11, 21);
         assert!(unknown.unwrap_err().to_string().contains("shape"));
+        for axis in [-4, 3, i64::MIN, i64::MAX] {
+            let beyond = upgraded(node("Softmax", &["x"], "y"), vec![int("axis", axis)], 11, 21);
+            let message = beyond.unwrap_err().to_string();
+            assert!(message.contains("\"y\"") && message.contains("does not fit 3"), "{message}");
+        }
+        let last = upgraded(node("Softmax", &["x"], "y"), vec![int("axis", -1)], 11, 21).unwrap();
+        assert_eq!(last.nodes()[0].attribute, [int("axis", 2)]);
         let new = upgraded(node("Softmax", &["x"], "y"), vec![int("axis", 0)], 13, 21).unwrap();
         assert_eq!(new.nodes()[0].attribute, [int("axis", 0)]);
     }

@@ -59,6 +59,11 @@ pub(super) fn output_shapes(env: &Env<'_>, node: &NodeProto) -> Result<Vec<Shape
         "Slice" => one(slice(env, node, x)?),
         "Split" => split(env, node, x),
         "ReduceMean" => one(reduce(env, node, x)?),
+        "Softmax" | "LogSoftmax" => {
+            let default = if env.opset < 13 { 1 } else { -1 };
+            axis_of(int_attr(node, "axis").unwrap_or(default), x.len())?;
+            one(x.clone())
+        }
         "Gather" => {
             let axis = axis_of(int_attr(node, "axis").unwrap_or(0), x.len())?;
             let at = env.shape(node, 1)?;

@@ -13,6 +13,9 @@ type Drawn = Result<(), String>;
 const RADIUS: f64 = 5.5;
 /// Two markers nearer than this are moved apart.
 const APART: f64 = 11.0;
+/// Markers nearer than this share a label: with the same widths, and with others.
+const ALIKE: f64 = 30.0;
+const TOUCHING: f64 = 13.0;
 /// Font sizes in pixels.
 const TITLE: f64 = 15.0;
 const AXIS: f64 = 13.0;
@@ -21,7 +24,7 @@ const LABEL: f64 = 11.0;
 /// Estimated width of a character in shares of the font size.
 const CHARACTER: f64 = 0.6;
 /// Longest name in the legend and in the title, in characters.
-const LEGEND_NAME: usize = 30;
+const LEGEND_NAME: usize = 40;
 const TITLE_NAME: usize = 75;
 /// Distance between two lines of the legend.
 const LEGEND_LINE: f64 = 21.0;
@@ -89,7 +92,7 @@ impl<'a> Plan<'a> {
         for panel in &self.y.panels {
             let (high, low) = (self.up(panel.top), self.up(panel.bottom));
             for tick in panel.ticks() {
-                let y = self.up(self.y.share(tick.clamp(panel.low, panel.high)));
+                let y = self.up(panel.share(tick));
                 c.line(&[(left, y), (right, y)], GRID, 1.0)?;
                 c.text(&tick_text(tick), (left - 9.0, y), ink(SOFT, TICK, Anchor::Right, false))?;
             }
@@ -147,11 +150,12 @@ impl<'a> Plan<'a> {
             let Some(i) = point.over_draws_pct else { continue };
             let panel = self.y.panel(point.acc_pct);
             let colour = styles.get(&point.method).colour;
-            let clip = |v: f64| self.up(self.y.share(v.clamp(panel.low, panel.high)));
-            c.line(&[(x, clip(i.low)), (x, clip(i.high))], colour, 1.4)?;
-            for end in [i.low, i.high] {
+            let (bottom, top) = self.y.bar(point.acc_pct, i.low, i.high);
+            c.line(&[(x, self.up(bottom)), (x, self.up(top))], colour, 1.4)?;
+            for (end, share) in [(i.low, bottom), (i.high, top)] {
                 if (panel.low..=panel.high).contains(&end) {
-                    c.line(&[(x - 3.5, clip(end)), (x + 3.5, clip(end))], colour, 1.4)?;
+                    let y = self.up(share);
+                    c.line(&[(x - 3.5, y), (x + 3.5, y)], colour, 1.4)?;
                 }
             }
         }
@@ -165,7 +169,8 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// The asked widths beside the markers; neighbours with the same widths share a label.
+    /// The asked widths beside the markers; markers that touch, and neighbours with the same
+    /// widths, share a label.
     fn labels(&self, c: &Canvas<'_>) -> Drawn {
         let frame = self.frame;
         let mut obstacles: Vec<Rect> =
@@ -179,16 +184,17 @@ impl<'a> Plan<'a> {
             .zip(self.markers.clone())
             .collect();
         let near = |a: &(&str, (f64, f64)), b: &(&str, (f64, f64))| {
-            a.0 == b.0 && (a.1.0 - b.1.0).hypot(a.1.1 - b.1.1) < 30.0
+            let distance = (a.1.0 - b.1.0).hypot(a.1.1 - b.1.1);
+            distance < if a.0 == b.0 { ALIKE } else { TOUCHING }
         };
         for cluster in clusters(&named, near) {
-            let text = named[cluster[0]].0;
+            let text = joined(cluster.iter().map(|&i| named[i]).collect());
             let around = bounds(cluster.iter().map(|&i| named[i].1), RADIUS + 1.0);
             let size = (text.chars().count() as f64 * LABEL * CHARACTER + 3.0, LABEL + 2.0);
             let rect = place(around, size, &frame, &obstacles);
             obstacles.push(rect);
             let middle = (rect.x + rect.w / 2.0, rect.y + rect.h / 2.0);
-            c.text(text, middle, ink(INK, LABEL, Anchor::Centre, false))?;
+            c.text(&text, middle, ink(INK, LABEL, Anchor::Centre, false))?;
         }
         Ok(())
     }
@@ -274,6 +280,18 @@ fn ink(colour: plotters::style::RGBColor, size: f64, anchor: Anchor, bold: bool)
     Ink { colour, size, anchor, bold }
 }
 
+/// The distinct widths of some markers, from left to right.
+fn joined(mut markers: Vec<(&str, (f64, f64))>) -> String {
+    markers.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
+    let mut texts: Vec<&str> = Vec::new();
+    for (text, _) in markers {
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts.join(", ")
+}
+
 /// The smallest box that holds the points with a margin.
 fn bounds(points: impl Iterator<Item = (f64, f64)>, margin: f64) -> Rect {
     let (mut low, mut high) = ((f64::MAX, f64::MAX), (f64::MIN, f64::MIN));
@@ -303,4 +321,15 @@ fn cut(text: &str, longest: usize) -> String {
     }
     let head: String = text.chars().take(longest - 1).collect();
     format!("{head}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_label_names_each_width_once_from_left_to_right() {
+        let markers = vec![("W2A2", (30.0, 5.0)), ("W2tA8", (8.0, 5.0)), ("W2A2", (19.0, 9.0))];
+        assert_eq!(joined(markers), "W2tA8, W2A2");
+    }
 }

@@ -94,8 +94,8 @@ pub fn place(near: Rect, (w, h): (f64, f64), frame: &Rect, obstacles: &[Rect]) -
         for (x, y) in around {
             let rect = Rect { x, y, w, h };
             let covered: f64 = obstacles.iter().map(|o| rect.overlap(o)).sum();
-            // Leaving the frame is worse than covering something; far is worse than near.
-            let cost = covered + 20.0 * rect.outside(frame) + gap / 10.0;
+            // Leaving the frame is worse than covering something; a label far off names nothing.
+            let cost = covered + 20.0 * rect.outside(frame) + gap;
             if cost < best.0 - 1e-9 {
                 best = (cost, rect);
             }

@@ -86,5 +86,5 @@ fn caption(points: &Points) -> String {
     if points.y_scale().is_broken() {
         text += " The accuracy axis is broken and its two parts have different scales.";
     }
-    text + " Markers that would cover each other stand side by side."
+    text + " Markers that would cover each other stand side by side; a label that they share names their widths from left to right."
 }

@@ -83,7 +83,8 @@ pub struct Panel {
 }
 
 impl Panel {
-    fn share(&self, value: f64) -> f64 {
+    /// The share of the axis below a value, at the panel's edge for a value beyond it.
+    pub fn share(&self, value: f64) -> f64 {
         let within = (value - self.low) / (self.high - self.low);
         self.bottom + within.clamp(0.0, 1.0) * (self.top - self.bottom)
     }
@@ -112,14 +113,17 @@ impl YScale {
         let all: Vec<Extent> = values.iter().copied().chain(line).collect();
         let best = all.iter().map(|v| v.value).fold(f64::NEG_INFINITY, f64::max);
         let near = |v: &&Extent| best - v.value <= NEAR_POINTS;
+        let (close, mut far): (Vec<Extent>, Vec<Extent>) = all.iter().partition(near);
+        let (low, high) = padded(&close, 0.12);
+        let upper = Panel { low, high, bottom: 1.0 - UPPER_SHARE, top: 1.0 };
+        // The room below the upper panel's values may hold some of the others already.
+        let below = |v: &Extent| v.value < upper.low;
         // A panel for the reference alone would magnify nothing.
-        if values.iter().all(|v| near(&v)) || !values.iter().any(|v| near(&v)) {
+        if !values.iter().any(below) || !values.iter().any(|v| near(&v)) {
             let (low, high) = padded(&all, 0.12);
             return Self { panels: vec![Panel { low, high, bottom: 0.0, top: 1.0 }] };
         }
-        let (near, far): (Vec<Extent>, Vec<Extent>) = all.iter().partition(near);
-        let (low, high) = padded(&near, 0.12);
-        let upper = Panel { low, high, bottom: 1.0 - UPPER_SHARE, top: 1.0 };
+        far.retain(below);
         let (low, high) = padded(&far, 0.25);
         let high = high.min(upper.low);
         let lower = Panel { low, high, bottom: 0.0, top: 1.0 - UPPER_SHARE - BREAK_SHARE };
@@ -140,6 +144,12 @@ impl YScale {
     /// The share of the axis below a value.
     pub fn share(&self, value: f64) -> f64 {
         self.panel(value).share(value)
+    }
+
+    /// Both ends of a value's interval as shares of the axis, cut at the edges of its panel.
+    pub fn bar(&self, value: f64, low: f64, high: f64) -> (f64, f64) {
+        let panel = self.panel(value);
+        (panel.share(low), panel.share(high))
     }
 
     /// The parts of [low, high] in each panel that it touches, as shares of the axis.
@@ -200,6 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn values_in_the_room_below_the_upper_panel_need_no_panel_of_their_own() {
+        for (values, reference) in [
+            (&[77.0, 76.0][..], Some(91.73)),
+            (&[90.0, 75.0, 74.9], None),
+            (&[90.0, 75.0, 73.3], None),
+        ] {
+            let scale = YScale::of(&bare(values), reference);
+            assert!(!scale.is_broken(), "{values:?}: {:?}", scale.panels);
+            assert!(values.iter().all(|v| scale.panels[0].low < *v && *v < scale.panels[0].high));
+        }
+        let broken = YScale::of(&bare(&[90.0, 75.0, 74.9, 70.0]), None);
+        assert!(broken.is_broken());
+        assert!(broken.panels[1].high < 74.9, "74.9 has a place in the upper panel");
+    }
+
+    #[test]
+    fn a_bar_does_not_cross_the_break() {
+        let scale = YScale::of(&bare(&[92.6, 77.8, 75.5, 10.0]), None);
+        let [upper, lower] = scale.panels.as_slice() else { panic!("{scale:?}") };
+        assert_eq!(lower.high, upper.low, "the panels share no edge");
+        let (bottom, top) = scale.bar(75.5, 70.0, 80.0);
+        assert!(lower.bottom < bottom && bottom < top);
+        assert_eq!(top, lower.top);
+        assert_eq!(scale.bar(77.8, 70.0, 80.0).0, upper.bottom);
+    }
+
+    #[test]
     fn ticks_are_round() {
         assert_eq!(nice_ticks(79.0, 93.0, 5), [80.0, 85.0, 90.0]);
         assert_eq!(LogScale { low: 70.0, high: 1100.0 }.ticks(), [100.0, 200.0, 500.0, 1000.0]);
@@ -209,9 +246,12 @@ mod tests {
     proptest! {
         #[test]
         fn order_is_kept_and_every_value_is_on_the_axis(
-            values in prop::collection::vec(0.0_f64..=100.0, 1..20)
+            values in prop::collection::vec(0.0_f64..=100.0, 1..20),
+            reference in prop::option::of(0.0_f64..=100.0)
         ) {
-            let scale = YScale::of(&bare(&values), None);
+            let scale = YScale::of(&bare(&values), reference);
+            prop_assert!(scale.panels.iter().all(|p| p.low < p.high), "{:?}", scale.panels);
+            prop_assert!(scale.panels.is_sorted_by(|a, b| a.low >= b.high), "{:?}", scale.panels);
             let mut sorted = values.clone();
             sorted.sort_by(f64::total_cmp);
             let shares: Vec<f64> = sorted.iter().map(|v| scale.share(*v)).collect();

@@ -3,6 +3,7 @@
 use quantbench_core::Family;
 
 use super::cells::{self, Make};
+use super::remarks::remarks;
 use super::{Column, Line, Notes, Section, Table};
 use crate::format::{count, two};
 use crate::group::{Group, Groups};
@@ -27,7 +28,8 @@ const SIMULATED: (Column, Make) =
 const OVER_IMAGES: (Column, Make) =
     (Column::number("acc_simulated", "%, over test images (Wilson 95 %)"), cells::over_images);
 const DROP: (Column, Make) = (Column::number("drop", "points"), cells::drop_points);
-const DEPLOYED: (Column, Make) = (Column::number("acc_deployed", "%"), cells::deployed);
+const DEPLOYED: (Column, Make) =
+    (Column::number("acc_deployed", "%, mean ± over draws (t 95 %)"), cells::deployed);
 const GAP: (Column, Make) = (Column::number("gap", "points, sim. − depl."), cells::gap);
 const PACKED: (Column, Make) = (Column::number("packed size", "KiB"), cells::packed);
 const MEAN_BITS: (Column, Make) = (Column::number("weight bits", "mean"), cells::mean_bits);
@@ -95,7 +97,7 @@ const TERMINAL: &[(Column, Make)] = &[
     (Column::number("simulated", "%"), cells::simulated),
     (Column::number("test images", "Wilson"), cells::over_images),
     DROP,
-    (Column::number("deployed", "%"), cells::deployed),
+    (Column::number("deployed", "%"), cells::deployed_mean),
     MEAN_BITS,
     (Column::number("packed", "KiB"), cells::packed),
 ];
@@ -109,9 +111,10 @@ pub fn tables(groups: &Groups<'_>) -> Tables {
         .map(|family| {
             let title = |what: &str| format!("{}: {what}", capital(family.title()));
             let one = |g: &Group<'_>| g.family() == Some(family);
+            let accuracy = table(title("accuracy"), ACCURACY, groups, &one);
             (
                 family,
-                table(title("accuracy"), ACCURACY, groups, &one),
+                Table { remarks: remarks(groups, &one), ..accuracy },
                 table(title("size and cost"), COST, groups, &one),
             )
         })
@@ -151,7 +154,7 @@ fn table(
         }
     }
     let columns = columns.iter().map(|(column, _)| *column).collect();
-    Table { title, columns, sections, notes: notes.into_texts() }
+    Table { title, columns, sections, notes: notes.into_texts(), remarks: Vec::new() }
 }
 
 fn heading(groups: &Groups<'_>, subject: usize) -> String {

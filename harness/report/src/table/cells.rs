@@ -3,7 +3,9 @@
 use super::{Field, Notes};
 use crate::format::{self, NONE, grouped, short, two};
 use crate::group::Group;
-use crate::summary::Summary;
+use crate::protocol;
+use crate::stats::Mean;
+use crate::summary::{NoSpread, Summary};
 
 /// Makes one field of one group.
 pub(super) type Make = fn(&Group<'_>, &mut Notes) -> Field;
@@ -47,8 +49,18 @@ pub(super) fn sites(group: &Group<'_>, _: &mut Notes) -> Field {
     group.spec().map_or_else(|| NONE.into(), |s| s.sites.to_string().into())
 }
 
-pub(super) fn image(group: &Group<'_>, _: &mut Notes) -> Field {
-    group.spec().map_or_else(|| NONE.into(), |s| s.image.to_string().into())
+/// The rule that the results follow, which a method may have no means to choose.
+pub(super) fn image(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let Some(spec) = group.spec() else { return NONE.into() };
+    let left = group.image_left_in_fp32();
+    let mut field = Field::from(protocol::image(spec, left).to_string());
+    if left {
+        let asked = spec.image;
+        field
+            .marks
+            .push(notes.mark(&format!("The method leaves the image in FP32 ({asked} was asked).")));
+    }
+    field
 }
 
 pub(super) fn first_last(group: &Group<'_>, _: &mut Notes) -> Field {
@@ -58,10 +70,8 @@ pub(super) fn first_last(group: &Group<'_>, _: &mut Notes) -> Field {
 /// The protocol as one footnote: sites, image, first and last layer.
 pub(super) fn protocol(group: &Group<'_>, notes: &mut Notes) -> Field {
     let Some(spec) = group.spec() else { return NONE.into() };
-    let mark = notes.mark(&format!(
-        "Protocol: {} sites, image {}, first and last layer {}.",
-        spec.sites, spec.image, spec.first_last
-    ));
+    let rules = protocol::words(spec, group.image_left_in_fp32());
+    let mark = notes.mark(&format!("Protocol: {rules}."));
     Field { text: spec.sites.to_string(), marks: vec![mark] }
 }
 
@@ -95,16 +105,21 @@ pub(super) fn fp32(group: &Group<'_>, _: &mut Notes) -> Field {
 /// Mean and half width of the interval over draws, or a dash with the reason.
 pub(super) fn simulated(group: &Group<'_>, notes: &mut Notes) -> Field {
     let Some(s) = group.published() else { return state(group, notes) };
-    let mean = two(s.acc_simulated_pct.mean);
     if group.is_fp32() {
-        return mean.into();
+        return two(s.acc_simulated_pct.mean).into();
     }
-    match (s.acc_simulated_pct.interval, s.no_spread) {
-        (Some(interval), _) => format!("{mean} ± {}", two(interval.half_width())).into(),
-        (None, Some(why)) => {
-            Field { text: format!("{mean} {NONE}"), marks: vec![notes.mark(why.footnote())] }
-        }
-        (None, None) => mean.into(),
+    spread(&s.acc_simulated_pct, s.no_spread, notes)
+}
+
+/// Mean ± half width; without an interval a dash, with the reason where there is one.
+fn spread(accuracy: &Mean, no_spread: Option<NoSpread>, notes: &mut Notes) -> Field {
+    let mean = two(accuracy.mean);
+    match accuracy.interval {
+        Some(interval) => format!("{mean} ± {}", two(interval.half_width())).into(),
+        None => Field {
+            text: format!("{mean} {NONE}"),
+            marks: no_spread.map(|why| notes.mark(why.footnote())).into_iter().collect(),
+        },
     }
 }
 
@@ -133,9 +148,25 @@ pub(super) fn drop_points(group: &Group<'_>, _: &mut Notes) -> Field {
     of(group, |s| Some(two(s.drop_points)))
 }
 
-/// Mean deployed accuracy, or a dash with the reason.
+/// Mean deployed accuracy and half width of its interval over draws, or a dash with the reason.
 pub(super) fn deployed(group: &Group<'_>, notes: &mut Notes) -> Field {
-    let mut field = of(group, |s| s.deployed.map(|d| two(d.acc_pct.mean)));
+    let deployed = group.published().and_then(|s| Some((s.deployed.as_ref()?, s.no_spread)));
+    let field = match deployed {
+        // Where the simulated accuracy has an interval and this one has none, the mark for
+        // "some of the draws only" says why.
+        Some((d, no_spread)) => spread(&d.acc_pct, no_spread, notes),
+        None => NONE.into(),
+    };
+    deployed_marks(field, group, notes)
+}
+
+/// Mean deployed accuracy alone, for a narrow table.
+pub(super) fn deployed_mean(group: &Group<'_>, notes: &mut Notes) -> Field {
+    let field = of(group, |s| s.deployed.map(|d| two(d.acc_pct.mean)));
+    deployed_marks(field, group, notes)
+}
+
+fn deployed_marks(mut field: Field, group: &Group<'_>, notes: &mut Notes) -> Field {
     if let Some(s) = group.published() {
         match (&s.deployed, &s.deployed_reason) {
             (Some(d), _) if d.acc_pct.n < s.acc_simulated_pct.n => {

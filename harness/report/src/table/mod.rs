@@ -5,6 +5,7 @@
 
 mod build;
 mod cells;
+mod remarks;
 
 pub(crate) use build::intervals;
 pub use build::{Tables, tables, terminal};
@@ -20,7 +21,12 @@ pub struct Table {
     pub sections: Vec<Section>,
     /// Numbered footnotes; the first is number 1.
     pub notes: Vec<String>,
+    /// What the methods had to say about their results: method, widths, note.
+    pub remarks: Vec<String>,
 }
+
+/// What stands above a table's remarks.
+pub(crate) const REMARKS: &str = "Notes of the methods:";
 
 /// One column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! How long the cells that are left will take.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quantbench_core::card::Family;
 use quantbench_core::row::{Cell, Row, Status};
@@ -36,15 +37,16 @@ impl Times {
         times
     }
 
-    /// Learns from a row.
+    /// Learns from a row, unless its time cannot be one.
     pub fn add(&mut self, row: &Row) {
-        if row.status != Status::Done {
+        let seconds = row.observed.cell_s;
+        if row.status != Status::Done || !seconds.is_finite() || seconds < 0.0 {
             return;
         }
         for key in keys(&row.cell) {
             let (mean, n) = self.means.entry(key).or_insert((0.0, 0));
             *n += 1;
-            *mean += (row.observed.cell_s - *mean) / f64::from(*n);
+            *mean += (seconds - *mean) / f64::from(*n);
         }
     }
 
@@ -53,6 +55,12 @@ impl Times {
         let known = keys(cell).into_iter().find_map(|key| self.means.get(&key));
         known.map_or_else(|| (guess(cell, test_images), true), |(mean, _)| (*mean, false))
     }
+}
+
+/// Seconds as a time, a century at most: what row files say is not to be trusted.
+pub fn duration(seconds: f64) -> Duration {
+    const CENTURY: f64 = 100.0 * 365.25 * 86_400.0;
+    Duration::try_from_secs_f64(seconds.min(CENTURY)).unwrap_or_default()
 }
 
 fn keys(cell: &Cell) -> [[String; 3]; 2] {
@@ -146,5 +154,22 @@ mod tests {
         let failed = Row { status: Status::Failed, ..row(cell("b", "w4a4", family), 1.0) };
         times.add(&failed);
         assert!(times.expect(&cell("b", "w4a4", family), None).1);
+    }
+
+    #[test]
+    fn times_that_cannot_be_are_not_learned_and_never_panic() {
+        let mut times = Times::default();
+        let one = cell("a", "w4a4", Family::DataDependent);
+        for seconds in [-1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            times.add(&row(one.clone(), seconds));
+            assert!(times.expect(&one, None).1, "{seconds}");
+        }
+        times.add(&row(one.clone(), 1e300));
+        let century = duration(times.expect(&one, None).0);
+        assert_eq!(century.as_secs(), 3_155_760_000);
+        assert_eq!(duration(f64::INFINITY), century);
+        assert_eq!(duration(1.5), Duration::from_millis(1500));
+        assert_eq!(duration(-1.0), Duration::ZERO);
+        duration(f64::NAN);
     }
 }

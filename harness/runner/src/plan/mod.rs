@@ -11,7 +11,7 @@ use std::time::Duration;
 use quantbench_core::card::Params;
 use quantbench_core::row::{Cell, FP32};
 use quantbench_core::{Bits, Needs, SitesRule, Spec};
-use quantbench_datasets::{DatasetManifest, Part};
+use quantbench_datasets::{DatasetManifest, Part, present};
 use serde::Serialize;
 
 use crate::config::model::ModelCard;
@@ -119,7 +119,21 @@ pub fn plan_here(
             plan.missing.push(error.to_string());
         }
     }
+    absent_data(&mut plan, resolved.dataset, here);
     Ok(plan)
+}
+
+/// Adds the splits that the cells read and that are not on this machine to what is missing.
+fn absent_data(plan: &mut Plan, dataset: &DatasetManifest, here: &Here) {
+    let granted = plan.cells.iter().any(|c| c.cell.needs != Needs::Nothing);
+    for part in [Part::Test].into_iter().chain(granted.then_some(Part::Train)) {
+        if let Err(error) = present(dataset, part, &here.roots) {
+            let text = error.to_string();
+            if !plan.missing.contains(&text) {
+                plan.missing.push(text);
+            }
+        }
+    }
 }
 
 /// The cells in the order in which they run, each with its model.
@@ -165,7 +179,12 @@ fn cells<'c>(
                     deployed: wants_deployed(survey, resolved, spec),
                     ..plain(model)
                 };
-                out.push((model, cell));
+                if card.stochastic {
+                    let seeded = |seed| (*model, Cell { seed: Some(seed), ..cell.clone() });
+                    out.extend(survey.seeds.iter().copied().map(seeded));
+                } else {
+                    out.push((model, cell));
+                }
             }
         }
     }
@@ -236,7 +255,8 @@ fn partial(filter: &Filter, test_images: Option<usize>) -> Option<String> {
 /// What the reader of a plan should know.
 fn remarks(survey: &Survey, resolved: &Resolved<'_>) -> Vec<String> {
     let mut out = Vec::new();
-    if survey.seeds.len() > 1 {
+    let stochastic = resolved.chosen.iter().any(|c| c.method.card().stochastic);
+    if survey.seeds.len() > 1 && !stochastic {
         out.push(
             "seeds: no method of this survey uses randomness of its own; each cell runs once"
                 .to_string(),

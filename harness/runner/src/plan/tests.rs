@@ -1,6 +1,9 @@
 //! Plans on a machine as described: no file, no runtime library needed.
 
+use quantbench_core::card::{Card, Family, WidthRange};
 use quantbench_datasets::DataRoots;
+use quantbench_graph::Artefact;
+use quantbench_methods::{Context, Job, MethodError, NoData, Recipe};
 
 use super::*;
 
@@ -86,7 +89,7 @@ fn ids_are_known_without_the_files_and_differ_between_cells() {
     let ids: std::collections::BTreeSet<&str> =
         plan.cells.iter().map(|c| c.ids.as_ref().unwrap().cell.as_str()).collect();
     assert_eq!(ids.len(), plan.cells.len());
-    assert_eq!(plan.missing.len(), 2, "{:?}", plan.missing);
+    assert_eq!(plan.missing.len(), 4, "{:?}", plan.missing);
     assert!(plan.missing[0].contains("resnet8-cifar10.onnx is in none of the data folders"));
     let free = plan.cells.iter().find(|c| c.cell.method == "squant").unwrap();
     assert_eq!((free.cell.draw, free.cell.calibration_images), (None, 0));
@@ -213,6 +216,72 @@ fn filters_keep_a_part_and_mark_it() {
         "--images: 10001 does not fit; data set cifar10 has 10000 test images, leave the option out for all"
     );
     assert!(expand(TINY, &images(0)).is_err());
+}
+
+/// A method with randomness of its own.
+struct Dice;
+
+static DICE: Card = Card {
+    name: "dice",
+    version: 1,
+    family: Family::DataFree,
+    summary: "throws dice",
+    when: "never",
+    paper: "none",
+    cite: "none",
+    widths: WidthRange { weights: (2, 8), ternary: false, activations: (2, 8) },
+    granularity: "none",
+    stochastic: true,
+    params: &[],
+    departures: &[],
+};
+
+impl Recipe for Dice {
+    type Data = NoData;
+
+    fn card(&self) -> &'static Card {
+        &DICE
+    }
+
+    fn quantize(
+        &self,
+        _job: &Job<'_>,
+        _data: NoData,
+        _cx: &mut Context<'_>,
+    ) -> Result<Artefact, MethodError> {
+        Err(MethodError::Cancelled)
+    }
+}
+
+#[test]
+fn a_stochastic_method_gets_a_cell_for_every_seed_of_every_draw() {
+    let text = TINY.replace("profiles:", "seeds: [3, 5]\nprofiles:");
+    let survey = Survey::parse(&text, "tiny.yaml").unwrap();
+    let catalog = Catalog::load(None).unwrap();
+    let mut resolved = resolve(&survey, &catalog).unwrap();
+    resolved.models.truncate(1);
+    resolved.chosen.truncate(1);
+    let (params, spec) = (Params::new(), resolved.chosen[0].spec);
+    let dice = |needs| Chosen { method: &Dice, params: params.clone(), needs, spec };
+    resolved.chosen.extend([dice(Needs::Nothing), dice(Needs::Unlabelled)]);
+    let found: Vec<_> = cells(&survey, &resolved, None)
+        .into_iter()
+        .map(|(_, c)| (c.method, c.draw, c.seed))
+        .collect();
+    let row = |method: &str, draw, seed| (method.to_string(), draw, seed);
+    let expected = [
+        row("fp32", None, None),
+        row("minmax", Some(0), None),
+        row("dice", None, Some(3)),
+        row("dice", None, Some(5)),
+        row("dice", Some(0), Some(3)),
+        row("dice", Some(0), Some(5)),
+        row("minmax", Some(1), None),
+        row("dice", Some(1), Some(3)),
+        row("dice", Some(1), Some(5)),
+    ];
+    assert_eq!(found, expected);
+    assert!(remarks(&survey, &resolved).iter().all(|r| !r.starts_with("seeds:")));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use crate::work::order::{Order, Step};
 
@@ -79,9 +80,12 @@ impl Worker {
         self.child.try_wait()
     }
 
-    /// Waits until the worker has ended.
-    pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait()
+    /// Waits until the worker has ended, but not longer than `limit`.
+    pub fn await_end(&mut self, limit: Duration) {
+        let start = Instant::now();
+        while matches!(self.ended(), Ok(None)) && start.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Ends the worker now.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use quantbench_core::row::{Gate, Machine};
 
 use crate::config::Catalog;
-use crate::plan::estimate::Times;
+use crate::plan::estimate::{Times, duration};
 use crate::plan::here::Here;
 use crate::plan::{Plan, PlannedCell};
 use crate::run::child::{Message, Worker};
@@ -113,6 +113,16 @@ impl<'r> Scheduler<'r> {
         events: &mut dyn FnMut(Event),
         interrupted: &AtomicBool,
     ) -> Result<Summary, RunError> {
+        let outcome = self.work(events, interrupted);
+        self.end();
+        outcome.map(|()| self.summary)
+    }
+
+    fn work(
+        &mut self,
+        events: &mut dyn FnMut(Event),
+        interrupted: &AtomicBool,
+    ) -> Result<(), RunError> {
         self.look_at_rows(events)?;
         let done = self.settled();
         let (left, guessed) = self.left();
@@ -120,21 +130,20 @@ impl<'r> Scheduler<'r> {
         loop {
             if interrupted.load(Ordering::SeqCst) {
                 self.summary.interrupted = true;
-                break;
+                return Ok(());
             }
             self.drop_lost();
             self.start_what_can(events)?;
             if !self.any(|s| matches!(s, State::Running { .. } | State::Pending { .. })) {
-                break;
+                return Ok(());
             }
             self.listen(events);
             self.collect_ended(events)?;
         }
-        self.end();
-        Ok(self.summary)
     }
 
-    /// Ends workers and gives claims back; counts what is left.
+    /// Ends workers, removes what they left half-written and counts what is left to do; claims
+    /// are given back when the run is dropped.
     fn end(&mut self) {
         for index in self.cells.clone() {
             if let Some(State::Running { worker, .. }) = self.states.get_mut(&index) {
@@ -142,6 +151,7 @@ impl<'r> Scheduler<'r> {
                 worker.remove_empty_log();
             }
         }
+        self.store.sweep();
         self.summary.left = self.cells.len() - self.settled();
     }
 
@@ -173,7 +183,7 @@ impl<'r> Scheduler<'r> {
                 guessed += usize::from(guess);
             }
         }
-        (Duration::from_secs_f64(seconds / self.options.jobs.max(1) as f64), guessed)
+        (duration(seconds / self.options.jobs.max(1) as f64), guessed)
     }
 
     /// Starts cells until all jobs are busy or none can start now.
@@ -331,10 +341,11 @@ impl<'r> Scheduler<'r> {
                     steps: step.all,
                     what: step.what,
                 }),
-                // Its output is closed, so it ends now: waiting is shorter than a tick.
+                // It most likely ends now, sooner than a tick; one that hangs is looked after at
+                // every tick like any other.
                 Message::Closed(index) => {
                     if let Some(State::Running { worker, .. }) = self.states.get_mut(&index) {
-                        let _ = worker.wait();
+                        worker.await_end(TICK);
                     }
                 }
             }
@@ -350,6 +361,7 @@ impl<'r> Scheduler<'r> {
             };
             if let Some(State::Running { worker, .. }) = self.states.get_mut(&index) {
                 worker.kill();
+                self.store.sweep();
                 self.states.insert(index, State::Pending { after: Some(Instant::now() + POLL) });
             }
         }

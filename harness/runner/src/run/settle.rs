@@ -6,6 +6,7 @@ use crate::run::RunError;
 use crate::run::event::Event;
 use crate::run::scheduler::{Scheduler, State};
 use crate::store::StoreError;
+use crate::work::cell::gate;
 use crate::work::order::now;
 
 /// What a settled cell's row says, as far as others depend on it.
@@ -37,6 +38,7 @@ impl Scheduler<'_> {
         if old {
             return Ok(false);
         }
+        let row = self.with_current_gate(index, row)?;
         let outcome = Outcome::of(&row);
         self.times.add(&row);
         self.count_failure(index, &outcome);
@@ -62,6 +64,7 @@ impl Scheduler<'_> {
             let stamp = self.store.stamp(id);
             let row = self.store.row(id)?;
             if stamp == before || !matches!(row, Some(Ok(_))) {
+                self.store.sweep();
                 self.write_failed(index, &obituary)?;
             }
             self.settle(index, events)?;
@@ -130,6 +133,9 @@ impl Scheduler<'_> {
         for index in self.cells.clone() {
             let state = match self.store.row(self.id(index))? {
                 Some(Ok(row)) if row.status == Status::Done => {
+                    // Reports read the run folder alone.
+                    self.store.adopt(self.id(index))?;
+                    let row = self.with_current_gate(index, row)?;
                     self.summary.before += 1;
                     State::Settled(Outcome::of(&row))
                 }
@@ -153,6 +159,23 @@ impl Scheduler<'_> {
             self.states.insert(index, state);
         }
         Ok(())
+    }
+
+    /// The row with the gate that the model's card gives now, rewritten if that is another one.
+    ///
+    /// The accuracy on the card is in no id: it can be corrected after the FP32 cell was done.
+    fn with_current_gate(&self, index: usize, mut row: Row) -> Result<Row, RunError> {
+        let planned = self.cell(index);
+        let Some(result) = row.result.as_mut().filter(|_| planned.is_fp32()) else {
+            return Ok(row);
+        };
+        let card = self.catalog.model(&planned.cell.model)?;
+        let current = gate(card, result.fp32, planned.cell.test_images.is_none());
+        if result.gate != current {
+            result.gate = current;
+            self.store.put_row(self.id(index), &row)?;
+        }
+        Ok(row)
     }
 
     fn count_failure(&mut self, index: usize, outcome: &Outcome) {

@@ -119,6 +119,25 @@ impl Claims {
         Ok(())
     }
 
+    /// Removes the claims of processes that are gone: one that was killed between writing a row
+    /// and giving the cell back leaves a claim that nobody would ask for again.
+    pub fn sweep(&self) -> io::Result<()> {
+        let files = fs::read_dir(&self.folder)?.flatten().map(|entry| entry.path());
+        let claims: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|e| e == "claim")).collect();
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let locked = self.lock()?;
+        for path in claims {
+            // One that was released meanwhile is nobody's and gone.
+            if path.exists() && Self::holder(&path, &locked)?.is_none() {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     fn holder(path: &Path, locked: &Locked) -> io::Result<Option<String>> {
         let (claim, modified) = read(path)?;
         let Some(modified) = modified else { return Ok(None) };
@@ -162,6 +181,17 @@ mod tests {
     fn write(claims: &Claims, cell: &str, owner: Owner) {
         let claim = Claim { owner, run: 7 };
         fs::write(claims.path(cell), serde_json::to_vec(&claim).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn claims_of_dead_and_silent_processes_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = Claims::new(folder.path());
+        assert_eq!(claims.take("mine").unwrap(), Asked::Taken);
+        write(&claims, "silent", Owner::me().clone());
+        age(&claims, "silent", 121);
+        claims.sweep().unwrap();
+        assert!(claims.path("mine").exists() && !claims.path("silent").exists());
     }
 
     #[test]

@@ -42,8 +42,15 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 
 /// Writes `bytes` to a temporary name beside `path`, waits for the device and renames.
 ///
-/// On any error the temporary file is removed and `path` is as before.
+/// On any error the temporary file is removed and `path` is as before. What is there and is not a
+/// regular file (a device, a pipe, a folder) is left alone: renaming would replace it.
 pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "there is something of this name that is not a regular file; choose another name",
+        ));
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let me = Owner::me();
     let n = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +73,8 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()>
 
 /// Removes what killed processes of this machine left half-written in `folder`.
 ///
-/// Files of processes that still run, and those of other machines younger than a day, stay.
+/// Files of processes that still run stay, and so do those younger than a day of processes that
+/// cannot be seen from here.
 pub fn remove_leftovers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -86,7 +94,9 @@ fn is_leftover(path: &Path) -> bool {
         && let (Ok(pid), Ok(start)) = (pid.parse(), start.parse())
     {
         let owner = Owner { host: me.host.clone(), pid, start: Some(start) };
-        return owner.is_alive() == Some(false);
+        if let Some(alive) = owner.is_alive() {
+            return !alive;
+        }
     }
     let age = fs::metadata(path).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
     age.is_some_and(|age| age.as_secs() > 24 * 3600)
@@ -187,6 +197,25 @@ pub(crate) mod tests {
         }
         remove_leftovers(folder.path());
         assert_eq!(names(folder.path()), [mine, foreign]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_not_a_regular_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        let subfolder = folder.path().join("subfolder");
+        fs::create_dir(&subfolder).unwrap();
+        let before = names(folder.path());
+        for path in [socket, link, subfolder] {
+            let text = write_whole(&RealDisk, &path, b"x").unwrap_err().to_string();
+            assert!(text.contains("not a regular file; choose another name"), "{text}");
+            assert!(!path.is_file());
+        }
+        assert_eq!(names(folder.path()), before);
     }
 
     #[test]

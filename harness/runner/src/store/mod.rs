@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod disk;
 mod error;
+mod facts;
 pub mod owner;
 pub mod predictions;
 
@@ -14,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quantbench_core::hash::sha256_hex;
-use quantbench_core::row::{Machine, MethodCost, Row, SCHEMA, Status};
-use serde::{Deserialize, Serialize};
+use quantbench_core::row::{Row, SCHEMA, Status};
 
 use claims::Claims;
 pub use error::StoreError;
+pub use facts::ArtefactFacts;
 
 use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
 
@@ -36,26 +37,6 @@ impl fmt::Display for BadRow {
         let file = self.file.display();
         write!(f, "{file} is not a row: {}; delete it and run again", self.reason)
     }
-}
-
-/// What is known about a stored artefact besides its bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArtefactFacts {
-    /// SHA-256 of the artefact's bytes.
-    pub sha256: String,
-    /// Calibration images that the method read.
-    pub images_read: u64,
-    /// Labels that the method read.
-    pub labels_read: u64,
-    /// Images that the method made itself.
-    pub synthetic_images: u64,
-    /// Cost of the method when it made the artefact.
-    pub cost: MethodCost,
-    /// Threads of the runtime at that time.
-    pub threads: usize,
-    /// The machine that made it.
-    pub machine: Machine,
 }
 
 /// A run folder, with further folders of rows that count as done.
@@ -83,17 +64,26 @@ impl Store {
         if dir.is_dir() { Ok(Self::view(dir)) } else { Err(StoreError::None(dir.to_path_buf())) }
     }
 
-    /// Opens a run folder for writing and creates it if need be; removes what killed processes
-    /// left half-written.
+    /// Opens a run folder for writing and creates it if need be; sweeps it.
     pub fn create(dir: &Path) -> Result<Self, StoreError> {
         let store = Self::view(dir);
         for folder in FOLDERS {
             let path = dir.join(folder);
             create_folder(&path)
                 .map_err(|source| StoreError::Folder { path: dir.to_path_buf(), source })?;
-            remove_leftovers(&path);
         }
+        store.sweep();
         Ok(store)
+    }
+
+    /// Removes what killed processes left behind, half-written files and claims; those of living
+    /// ones stay.
+    pub fn sweep(&self) {
+        // A claim that cannot be removed now goes stale by itself.
+        let _ = self.claims().sweep();
+        for folder in FOLDERS {
+            remove_leftovers(&self.dir.join(folder));
+        }
     }
 
     /// A run folder to read from; one that does not exist is empty.
@@ -203,6 +193,23 @@ impl Store {
         self.write(&self.row_path(cell), &json)
     }
 
+    /// Copies a cell's done row from a published folder, unless the run folder has one.
+    ///
+    /// The bytes are copied: numbers that are read and written again may differ in the last digit.
+    pub fn adopt(&self, cell: &str) -> Result<(), StoreError> {
+        if self.published.is_empty() || Self::view(&self.dir).has(cell) {
+            return Ok(());
+        }
+        for folder in &self.published {
+            let path = folder.join(format!("{cell}.json"));
+            if path.exists() && matches!(read_row(&path)?, Ok(row) if row.status == Status::Done) {
+                let bytes = fs::read(&path).map_err(|source| StoreError::Read { path, source })?;
+                return self.write(&self.row_path(cell), &bytes);
+            }
+        }
+        Ok(())
+    }
+
     /// An artefact's bytes, unless it is not there or was damaged.
     pub fn artefact(&self, id: &str) -> Option<(Vec<u8>, ArtefactFacts)> {
         let path = self.artefact_path(id);
@@ -296,7 +303,7 @@ fn read_row(path: &Path) -> Result<Result<Row, BadRow>, StoreError> {
 mod tests {
     use super::disk::tests::FullDisk;
     use super::*;
-    use quantbench_core::row::{Cell, Ids, Observed};
+    use quantbench_core::row::{Cell, Ids, Machine, MethodCost, Observed};
 
     fn row(reason: Option<&str>) -> Row {
         Row {
@@ -333,8 +340,35 @@ mod tests {
             synthetic_images: 0,
             cost: MethodCost::default(),
             threads: 2,
+            jobs: 1,
             machine: Machine::default(),
         }
+    }
+
+    #[test]
+    fn a_published_row_is_copied_byte_for_byte_unless_a_done_one_is_there() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let published = Store::create(other.path()).unwrap();
+        for cell in ["a", "b", "c"] {
+            published.put_row(cell, &row(None)).unwrap();
+        }
+        published.put_row("d", &row(Some("why"))).unwrap();
+        let mut bytes = fs::read(published.row_path("a")).unwrap();
+        bytes.extend(b"\n\n");
+        fs::write(published.row_path("a"), &bytes).unwrap();
+        let store = Store::create(own.path()).unwrap().with_published(&other.path().join("rows"));
+        let mine = Row { survey: "mine".into(), ..row(None) };
+        store.put_row("b", &mine).unwrap();
+        store.put_row("c", &row(Some("failed here"))).unwrap();
+        for cell in ["a", "b", "c", "d", "e"] {
+            store.adopt(cell).unwrap();
+        }
+        let own = Store::view(own.path());
+        assert_eq!(fs::read(own.row_path("a")).unwrap(), bytes);
+        assert_eq!(own.row("b").unwrap().unwrap().unwrap(), mine);
+        assert!(own.has("c"), "a done row replaces a failed one");
+        assert!(own.row("d").unwrap().is_none(), "failed rows are not copied");
+        assert!(own.row("e").unwrap().is_none());
     }
 
     #[test]
@@ -369,6 +403,19 @@ mod tests {
         assert_eq!((rows.len(), bad.len()), (1, 1));
         assert!(store.row("c").unwrap().unwrap().is_err());
         assert!(Store::view(Path::new("/nowhere/at/all")).rows().unwrap().0.is_empty());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_device_is_not_replaced_and_the_error_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap();
+        let path = store.row_path("c");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let text = store.put_row("c", &row(None)).unwrap_err().to_string();
+        let start = format!("cannot write {}: there is something of this name", path.display());
+        assert!(text.starts_with(&start), "{text}");
+        assert!(path.exists() && !path.is_file());
     }
 
     #[test]

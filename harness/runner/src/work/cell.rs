@@ -67,7 +67,7 @@ impl Work<'_, '_> {
         let (fp32, seconds) = self.fp32(runtime, &model, &images)?;
         if self.order.cell.method == FP32 {
             observed.eval_simulated_s = seconds;
-            return self.plain(&model, &fp32, images.split().len());
+            return self.plain(&model, &fp32);
         }
         self.quantized(runtime, &model, &images, fp32.accuracy, observed)
     }
@@ -141,23 +141,18 @@ impl Work<'_, '_> {
     }
 
     /// The result of the FP32 cell.
-    fn plain(
-        &self,
-        model: &[u8],
-        fp32: &Assessed,
-        all_images: usize,
-    ) -> Result<ResultPart, WorkError> {
+    fn plain(&self, model: &[u8], fp32: &Assessed) -> Result<ResultPart, WorkError> {
         let graph = Graph::from_bytes(model, &self.order.model.name)?.fold()?;
+        let notes = graph.notes().to_vec();
         let artefact = Artefact::new(graph, BTreeMap::new(), BTreeMap::new(), Vec::new());
         let (bit_operations, bit_operations_fp32) = bit_operations(&artefact);
         let allocation = allocation(&artefact);
-        let whole = fp32.accuracy.images == all_images as u64;
         Ok(ResultPart {
             fp32: fp32.accuracy,
             acc_simulated: fp32.accuracy,
             acc_deployed: None,
             deployed_reason: None,
-            gate: gate(&self.order.model, fp32.accuracy, whole),
+            gate: gate(&self.order.model, fp32.accuracy, self.order.cell.test_images.is_none()),
             sizes: sizes(&artefact, model.len() as u64, model.len() as u64),
             bit_operations,
             bit_operations_fp32,
@@ -168,7 +163,7 @@ impl Work<'_, '_> {
             synthetic_images: 0,
             artefact_sha256: self.order.model.sha256.clone(),
             predictions: digest(&fp32.predictions),
-            notes: Vec::new(),
+            notes,
         })
     }
 
@@ -182,8 +177,7 @@ impl Work<'_, '_> {
         observed: &mut Observed,
     ) -> Result<ResultPart, WorkError> {
         let (packed, facts) = self.artefact(runtime, model)?;
-        let same_machine = facts.machine == observed.machine && facts.threads == observed.threads;
-        observed.method = same_machine.then_some(facts.cost);
+        observed.method = facts.cost_for(observed);
         // Always from the packed bytes, so that a stored artefact and a fresh one are the same.
         let artefact = decode(&packed, &self.order.label)?;
         let exported = export_for(runtime, &artefact)?;
@@ -259,6 +253,7 @@ impl Work<'_, '_> {
             synthetic_images: 0,
             cost: made.cost,
             threads: order.threads,
+            jobs: order.jobs,
             machine: quantbench_measure::machine(),
         };
         self.store.put_artefact(id, &made.bytes, &facts)?;
@@ -296,7 +291,7 @@ impl Work<'_, '_> {
 }
 
 /// Whether the FP32 accuracy is that of the card; only the whole test set tells.
-fn gate(model: &crate::config::ModelCard, accuracy: Accuracy, whole: bool) -> Gate {
+pub(crate) fn gate(model: &crate::config::ModelCard, accuracy: Accuracy, whole: bool) -> Gate {
     match model.fp32_top1 {
         Some(expected) if whole => {
             let distance = (accuracy.percent() - expected).abs();

@@ -91,7 +91,9 @@ pub fn make(
         spec: making.spec,
         params: making.params,
     };
-    let artefact = method.run(&job, &vault, &mut cx)?;
+    let mut artefact = method.run(&job, &vault, &mut cx)?;
+    // What folding had to guard against concerns every method alike.
+    artefact.notes.splice(0..0, folded.notes().iter().cloned());
     let cost = meter.stop();
 
     Ok(Made {

@@ -63,6 +63,17 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_whole_sixteenths_has_a_known_grid() {
+        // From -51/16 to 204/16: 255 steps of 1/16, or 15 of 17/16.
+        let values: Vec<f32> = (-51..=204).map(|k| k as f32 / 16.0).collect();
+        let mut observer = MinMax.observer();
+        observer.observe(0, &values);
+        let grids = [8, 4].map(|b| observer.grid(Bits::new(b).unwrap()));
+        let found = grids.map(|g| (g.scale[0], g.zero_point[0], g.code_range()));
+        assert_eq!(found, [(0.0625, 51, (0, 255)), (1.0625, 3, (0, 15))]);
+    }
+
+    #[test]
     fn zero_channels_get_scale_one() {
         for style in [WeightStyle::Symmetric, WeightStyle::Affine] {
             assert_eq!(MinMax.weights(&[0.0; 9], style, Bits::EIGHT), (1.0, 0));

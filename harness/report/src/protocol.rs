@@ -1,0 +1,28 @@
+//! Under which rules a result came about, where that differs from what was asked.
+
+use quantbench_core::{ImageRule, Row, Spec};
+
+/// Whether the method left the image in FP32 although the spec asks for a width.
+///
+/// Seen from the width of the first layer's input; a row without a result says nothing.
+pub(crate) fn image_left_in_fp32(row: &Row) -> bool {
+    let asked = row.cell.spec.is_some_and(|spec| spec.image_bits().is_quantized());
+    let first = row.result.as_ref().and_then(|r| r.allocation.first());
+    asked && first.is_some_and(|layer| !layer.activations.is_quantized())
+}
+
+/// The rule for the image that the result follows.
+pub(crate) fn image(spec: &Spec, left_in_fp32: bool) -> ImageRule {
+    if left_in_fp32 { ImageRule::Fp32 } else { spec.image }
+}
+
+/// Sites, image, first and last layer in words.
+pub(crate) fn words(spec: &Spec, left_in_fp32: bool) -> String {
+    let asked = if left_in_fp32 { format!(" ({} was asked)", spec.image) } else { String::new() };
+    format!(
+        "{} sites, image {}{asked}, first and last layer {}",
+        spec.sites,
+        image(spec, left_in_fp32),
+        spec.first_last
+    )
+}
