@@ -1,5 +1,6 @@
 //! `eval`: top-1 accuracy of one model.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use quantbench_datasets::DataRoots;
@@ -65,12 +66,12 @@ pub fn run(args: &EvalArgs, configs: Option<&Path>) -> Outcome {
         100.0 * interval.high,
     );
     if let Some((integer, all)) = found.integer_layers {
-        text += &format!("integer kernels: {integer} of {all} layers\n");
+        let _ = writeln!(text, "integer kernels: {integer} of {all} layers");
     }
     if args.images.is_some() {
         text += "partial: only the first images in canonical order\n";
     }
-    text += &format!("{:.1} s with ONNX Runtime {}", found.seconds, found.runtime);
+    let _ = write!(text, "{:.1} s with ONNX Runtime {}", found.seconds, found.runtime);
     out::line(&text)?;
     Ok(Exit::Done)
 }

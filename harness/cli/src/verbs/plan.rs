@@ -1,5 +1,6 @@
 //! `plan`: the expanded matrix, what is done, and the estimated time.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,22 +47,22 @@ fn text(plan: &Plan, store: &Store, left: &quantbench_runner::Estimate) -> Strin
     if !plan.unfit.is_empty() {
         text += "\nleft out\n";
         for (label, reason) in &plan.unfit {
-            text += &format!("  {label}: {reason}\n");
+            let _ = writeln!(text, "  {label}: {reason}");
         }
     }
     for remark in &plan.remarks {
-        text += &format!("note: {remark}\n");
+        let _ = writeln!(text, "note: {remark}");
     }
     for missing in &plan.missing {
-        text += &format!("missing: {missing}\n");
+        let _ = writeln!(text, "missing: {missing}");
     }
     if let Some(partial) = &plan.partial {
-        text += &format!("partial run: {partial}\n");
+        let _ = writeln!(text, "partial run: {partial}");
     }
     let time = humantime::format_duration(Duration::from_secs(left.seconds.ceil() as u64));
-    text += &format!("\n{} cells, {} to do, about {time}", plan.cells.len(), left.cells);
+    let _ = write!(text, "\n{} cells, {} to do, about {time}", plan.cells.len(), left.cells);
     if left.guessed > 0 {
-        text += &format!(" (of {} cells nothing like them was timed here yet)", left.guessed);
+        let _ = write!(text, " (of {} cells nothing like them was timed here yet)", left.guessed);
     }
     text
 }

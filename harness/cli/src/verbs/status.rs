@@ -1,5 +1,7 @@
 //! `status`: how far a run folder is.
 
+use std::fmt::Write as _;
+
 use quantbench_core::row::Status;
 use quantbench_runner::Store;
 
@@ -21,10 +23,10 @@ pub fn run(args: &StatusArgs) -> Outcome {
     for row in &failed {
         let spec = row.cell.spec.map_or(String::new(), |s| format!(" {}", s.bits));
         let reason = row.reason.as_deref().unwrap_or("no reason given");
-        text += &format!("failed: {} {}{spec}: {reason}\n", row.cell.model, row.cell.method);
+        let _ = writeln!(text, "failed: {} {}{spec}: {reason}", row.cell.model, row.cell.method);
     }
     for row in &bad {
-        text += &format!("unreadable: {}: {}\n", row.file.display(), row.reason);
+        let _ = writeln!(text, "unreadable: {}: {}", row.file.display(), row.reason);
     }
     out::line(&text)?;
     Ok(if failed.is_empty() && bad.is_empty() { Exit::Done } else { Exit::SomeFailed })
