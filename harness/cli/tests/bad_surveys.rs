@@ -36,9 +36,17 @@ fn wrong_types_ranges_and_duplicates() {
         ("images: 32", "images: -1", vec!["s.yaml", "images"]),
         ("[w8a8, w4a4]", "[w9a8]", vec!["s.yaml:5", "9 bits are not supported"]),
         ("[w8a8, w4a4]", "[w8a8, w8a8]", vec!["s.yaml:5", "the same as specs[0]"]),
-        ("[minmax, squant]", "[minmax, minmax]", vec!["s.yaml", "minmax"]),
+        (
+            "[minmax, squant]",
+            "[minmax, minmax]",
+            vec!["s.yaml:4", "the same parameters as methods[0]"],
+        ),
         ("draws: [0, 1]", "draws: [0, 0]", vec!["s.yaml", "draws"]),
-        ("[resnet-shapes10]", "[resnet-shapes10, resnet-shapes10]", vec!["s.yaml", "twice"]),
+        (
+            "[resnet-shapes10]",
+            "[resnet-shapes10, resnet-shapes10]",
+            vec!["s.yaml:3", "the same as models[0]"],
+        ),
         (
             "[minmax, squant]",
             "[{name: minmax, params: {weights: odd}}]",
