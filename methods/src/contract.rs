@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use quantbench_core::card::{ParamValue, Params};
 use quantbench_core::rng::Rng;
 use quantbench_core::source::SourceError;
-use quantbench_core::{Card, CostModel, Needs, Spec};
+use quantbench_core::{Card, CostModel, Evidence, Needs, Spec};
 use quantbench_engine::{Engine, EngineError};
 use quantbench_graph::{Artefact, Graph, GraphError, Layer, Sites};
 use thiserror::Error;
@@ -69,6 +69,8 @@ pub struct Context<'a> {
     pub rng: Rng,
     /// Images per forward pass.
     pub batch: usize,
+    /// What the method records for reports; no part of the artefact.
+    pub evidence: Evidence,
     progress: &'a mut Progress<'a>,
     cancelled: &'a AtomicBool,
     cost: Option<&'a dyn CostModel>,
@@ -84,7 +86,15 @@ impl<'a> Context<'a> {
         cancelled: &'a AtomicBool,
     ) -> Self {
         let rng = Rng::from_parts(&["method", method, &seed.to_string()]);
-        Self { engine, rng, batch: 128, progress, cancelled, cost: None }
+        Self {
+            engine,
+            rng,
+            batch: 128,
+            evidence: Evidence::default(),
+            progress,
+            cancelled,
+            cost: None,
+        }
     }
 
     /// The same context with a target's cost, for a method whose card asks for one.

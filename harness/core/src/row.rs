@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Sizes;
 use crate::bits::Bits;
 use crate::card::{Family, Needs, Params};
+use crate::evidence::Evidence;
 use crate::spec::Spec;
 
 /// Version of the row's layout; raised when a field changes its meaning.
@@ -151,6 +152,9 @@ pub struct ResultPart {
     pub predictions: String,
     /// What the method has to say: guards that acted, channels that were all zero.
     pub notes: Vec<String>,
+    /// The measurements behind the method's decisions, where it recorded some.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
 }
 
 /// Cost of a method: from FP32 graph and raw images in memory to artefact in memory.

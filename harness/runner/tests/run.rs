@@ -129,6 +129,7 @@ fn synthetic(order: &Order) -> Row {
             artefact_sha256: order.ids.ids.artefact.clone(),
             predictions: String::new(),
             notes: vec![],
+            evidence: quantbench_core::Evidence::default(),
         }),
         observed: Observed { finished: now(), cell_s: 0.01, ..Observed::default() },
     }

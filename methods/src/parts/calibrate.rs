@@ -1,12 +1,12 @@
-//! Grids of activations from images: one streaming observer per site.
+//! Grids of activations from images: what was seen of each site, and an estimator that reads it.
 
 use std::collections::BTreeMap;
 
 use quantbench_core::source::{ImageSource, SourceError};
 use quantbench_core::{Grid, Tensor};
-use quantbench_graph::{Graph, Sites};
+use quantbench_graph::{Graph, Site, Sites};
 
-use super::ranges::{Observer, RangeEstimator};
+use super::ranges::{Detail, Extent, Histogram, RangeEstimator, Summary};
 use crate::contract::{Context, MethodError};
 
 /// The first images of a source.
@@ -34,8 +34,7 @@ impl ImageSource for First<'_> {
 /// Grids of all activation sites by value name, from the values that `graph` gives on the images.
 ///
 /// `graph` is the job's, or the same with other weights. A site that shares another's grid gets
-/// that grid. Every pass of the estimator runs the graph once; memory does not grow with the
-/// number of images.
+/// that grid.
 pub fn activation_grids(
     graph: &Graph,
     sites: &Sites,
@@ -43,28 +42,52 @@ pub fn activation_grids(
     ranges: &dyn RangeEstimator,
     cx: &mut Context<'_>,
 ) -> Result<BTreeMap<String, Grid>, MethodError> {
-    let own: Vec<usize> =
-        (0..sites.activations.len()).filter(|&i| sites.activations[i].shares.is_none()).collect();
-    let values: Vec<&str> = own.iter().map(|&i| sites.activations[i].value.as_str()).collect();
-    let mut observers: Vec<Box<dyn Observer>> = own.iter().map(|_| ranges.observer()).collect();
-    let passes = if own.is_empty() { 0 } else { ranges.passes() };
+    let own: Vec<&Site> = sites.activations.iter().filter(|s| s.shares.is_none()).collect();
+    let values: Vec<&str> = own.iter().map(|site| site.value.as_str()).collect();
+    let seen = summaries(graph, &values, images, ranges.detail(), cx)?;
+    let mut grids: BTreeMap<String, Grid> = own
+        .iter()
+        .zip(&seen)
+        .map(|(site, seen)| (site.value.clone(), ranges.activation(seen, site.bits)))
+        .collect();
+    share(sites, &mut grids);
+    Ok(grids)
+}
+
+/// What is seen of each of `values` when `graph` runs on the images, in their order.
+///
+/// Memory does not grow with the number of images, and sums do not depend on the number of
+/// threads. An activation that is not finite is an error that names it.
+pub fn summaries(
+    graph: &Graph,
+    values: &[&str],
+    images: &dyn ImageSource,
+    detail: Detail,
+    cx: &mut Context<'_>,
+) -> Result<Vec<Summary>, MethodError> {
+    let mut seen = vec![Summary { extent: Extent::EMPTY, histogram: None }; values.len()];
+    let passes = match detail {
+        _ if values.is_empty() => 0,
+        Detail::Extent => 1,
+        Detail::Histogram => 2,
+    };
     for pass in 0..passes {
         cx.step(pass, passes, "activation ranges")?;
         let batch = cx.batch;
-        cx.engine.taps(graph, &values, images, batch, &mut |i, _dims, data| {
-            observers[i].observe(pass, data);
+        cx.engine.taps(graph, values, images, batch, &mut |i, _dims, data| {
+            let Summary { extent, histogram } = &mut seen[i];
+            if pass == 0 {
+                *extent = extent.join(Extent::of_parallel(data));
+            } else {
+                let (lo, hi) = extent.with_zero();
+                histogram.get_or_insert_with(|| Histogram::new(lo, hi)).add(data);
+            }
         })?;
-        if let Some(i) = observers.iter().position(|o| !o.is_finite()) {
+        if let Some(i) = seen.iter().position(|s| !s.extent.finite) {
             return Err(MethodError::NotFinite { what: format!("activation {:?}", values[i]) });
         }
     }
-    let mut grids: BTreeMap<String, Grid> = BTreeMap::new();
-    for (&i, observer) in own.iter().zip(&observers) {
-        let site = &sites.activations[i];
-        grids.insert(site.value.clone(), observer.grid(site.bits));
-    }
-    share(sites, &mut grids);
-    Ok(grids)
+    Ok(seen)
 }
 
 /// Gives every site that shares another's grid that grid.

@@ -1,5 +1,6 @@
 //! What lies beside an artefact: what its making read and cost, and where.
 
+use quantbench_core::Evidence;
 use quantbench_core::row::{Machine, MethodCost, Observed};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ pub struct ArtefactFacts {
     pub labels_read: u64,
     /// Images that the method made itself.
     pub synthetic_images: u64,
+    /// What the method recorded on its way.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
     /// Cost of the method when it made the artefact.
     pub cost: MethodCost,
     /// Threads of the runtime at that time.
@@ -48,6 +52,7 @@ mod tests {
             images_read: 0,
             labels_read: 0,
             synthetic_images: 0,
+            evidence: Evidence::default(),
             cost: MethodCost { wall_s: 1.0, ..MethodCost::default() },
             threads: 2,
             jobs: 1,

@@ -338,6 +338,7 @@ mod tests {
             images_read: 3,
             labels_read: 0,
             synthetic_images: 0,
+            evidence: quantbench_core::Evidence::default(),
             cost: MethodCost::default(),
             threads: 2,
             jobs: 1,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use quantbench_core::Evidence;
 use quantbench_core::row::{
     Accuracy, Deployed, FP32, Gate, Observed, ResultPart, Row, SCHEMA, Status,
 };
@@ -164,6 +165,7 @@ impl Work<'_, '_> {
             artefact_sha256: self.order.model.sha256.clone(),
             predictions: digest(&fp32.predictions),
             notes,
+            evidence: Evidence::default(),
         })
     }
 
@@ -208,6 +210,7 @@ impl Work<'_, '_> {
             artefact_sha256: facts.sha256,
             predictions: digest(&simulated.predictions),
             notes,
+            evidence: facts.evidence,
         })
     }
 
@@ -251,6 +254,7 @@ impl Work<'_, '_> {
             images_read: made.images_read,
             labels_read: made.labels_read,
             synthetic_images: 0,
+            evidence: made.evidence,
             cost: made.cost,
             threads: order.threads,
             jobs: order.jobs,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use quantbench_core::row::MethodCost;
-use quantbench_core::{Needs, Params, Spec};
+use quantbench_core::{Evidence, Needs, Params, Spec};
 use quantbench_datasets::{DataRoots, DatasetManifest, Images, Part, Preprocess, Split, load};
 use quantbench_engine::{Engine, Runtime};
 use quantbench_graph::{Graph, encode, sites};
@@ -48,6 +48,8 @@ pub struct Made {
     pub cost: MethodCost,
     /// Calibration images read, each once per pass.
     pub images_read: u64,
+    /// What the method recorded on its way.
+    pub evidence: Evidence,
     /// Labels read.
     pub labels_read: u64,
     /// Hash of the training split; empty if no images were granted.
@@ -99,6 +101,7 @@ pub fn make(
     Ok(Made {
         bytes: encode(&artefact),
         cost,
+        evidence: std::mem::take(&mut cx.evidence),
         images_read: vault.images_read(),
         labels_read: vault.labels_read(),
         train,

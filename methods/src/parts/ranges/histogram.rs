@@ -20,6 +20,7 @@ pub struct Histogram {
     lo: f64,
     width: f64,
     bins: Vec<Bin>,
+    zeros: u64,
 }
 
 impl Histogram {
@@ -28,7 +29,7 @@ impl Histogram {
         let (lo, hi) = (f64::from(lo), f64::from(hi));
         let width = (hi - lo) / BINS as f64;
         let width = if width > 0.0 && width.is_finite() { width } else { 1.0 / BINS as f64 };
-        Self { lo, width, bins: vec![[0.0; 3]; BINS] }
+        Self { lo, width, bins: vec![[0.0; 3]; BINS], zeros: 0 }
     }
 
     /// Adds values, spread over the worker threads.
@@ -40,12 +41,13 @@ impl Histogram {
         let parts: Vec<Histogram> = values
             .par_chunks(CHUNK)
             .map(|chunk| {
-                let mut part = Self { bins: vec![[0.0; 3]; BINS], ..*self };
+                let mut part = Self { bins: vec![[0.0; 3]; BINS], zeros: 0, ..*self };
                 part.add_here(chunk);
                 part
             })
             .collect();
         for part in parts {
+            self.zeros += part.zeros;
             for (bin, more) in self.bins.iter_mut().zip(&part.bins) {
                 for (a, b) in bin.iter_mut().zip(more) {
                     *a += b;
@@ -54,8 +56,8 @@ impl Histogram {
         }
     }
 
-    /// Zeros are left out: zero is a level of every grid, so their error is nothing. After a ReLU
-    /// they are half of all values.
+    /// Zeros are counted apart from the bins: zero is a level of every grid, so their error is
+    /// nothing. After a ReLU they are half of all values.
     fn add_here(&mut self, values: &[f32]) {
         let mut kept = [0.0f32; 256];
         let (lo, inverse) = (self.lo as f32, (1.0 / self.width) as f32);
@@ -65,6 +67,7 @@ impl Histogram {
                 kept[n] = v;
                 n += usize::from(v != 0.0);
             }
+            self.zeros += (block.len() - n) as u64;
             for &v in &kept[..n] {
                 let at = ((v - lo) * inverse) as usize;
                 let bin = &mut self.bins[at.min(BINS - 1)];
@@ -79,6 +82,20 @@ impl Histogram {
     /// Number of values that are not zero.
     pub fn count(&self) -> f64 {
         self.bins.iter().map(|b| b[0]).sum()
+    }
+
+    /// Number of values that are exactly zero; no bin holds them.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// The bins in order: left end, right end, and count, sum and sum of squares of the values
+    /// between them that are not zero.
+    pub fn bins(&self) -> impl ExactSizeIterator<Item = (f64, f64, [f64; 3])> + '_ {
+        self.bins.iter().enumerate().map(|(i, bin)| {
+            let left = self.lo + i as f64 * self.width;
+            (left, left + self.width, *bin)
+        })
     }
 
     /// Sum of squared errors of an unsigned affine grid with codes `0 ..= top`.
@@ -153,7 +170,9 @@ mod tests {
         histogram.add(&values);
         let found = histogram.squared_error(grid.scale[0], 0, 3);
         assert!((found - direct(&values, &grid)).abs() < 1e-12);
-        assert_eq!(histogram.count(), 5.0);
+        assert_eq!((histogram.count(), histogram.zeros()), (5.0, 1));
+        let (left, right, _) = histogram.bins().nth(1).unwrap();
+        assert_eq!((left, right), (3.0 / BINS as f64, 6.0 / BINS as f64));
     }
 
     #[test]

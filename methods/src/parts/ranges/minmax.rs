@@ -3,7 +3,7 @@
 use quantbench_core::grid::{affine_params, symmetric_scale};
 use quantbench_core::{Bits, Grid};
 
-use super::{Extent, Observer, RangeEstimator, WeightStyle};
+use super::{Detail, Extent, RangeEstimator, Summary, WeightStyle};
 
 /// The range is `[min, max]` over all values, zero included.
 pub struct MinMax;
@@ -24,28 +24,12 @@ impl RangeEstimator for MinMax {
         }
     }
 
-    fn passes(&self) -> usize {
-        1
+    fn detail(&self) -> Detail {
+        Detail::Extent
     }
 
-    fn observer(&self) -> Box<dyn Observer> {
-        Box::new(MinMaxObserver(Extent::EMPTY))
-    }
-}
-
-struct MinMaxObserver(Extent);
-
-impl Observer for MinMaxObserver {
-    fn observe(&mut self, _pass: usize, values: &[f32]) {
-        self.0 = self.0.join(Extent::of_parallel(values));
-    }
-
-    fn is_finite(&self) -> bool {
-        self.0.finite
-    }
-
-    fn grid(&self, bits: Bits) -> Grid {
-        let (lo, hi) = self.0.with_zero();
+    fn activation(&self, seen: &Summary, bits: Bits) -> Grid {
+        let (lo, hi) = seen.extent.with_zero();
         Grid::activation(lo, hi, bits)
     }
 }
@@ -55,20 +39,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_join_over_slices() {
-        let mut observer = MinMax.observer();
-        observer.observe(0, &[0.5, 2.0]);
-        observer.observe(0, &[-1.0, 1.0]);
-        assert_eq!(observer.grid(Bits::EIGHT), Grid::activation(-1.0, 2.0, Bits::EIGHT));
-    }
-
-    #[test]
     fn a_range_of_whole_sixteenths_has_a_known_grid() {
         // From -51/16 to 204/16: 255 steps of 1/16, or 15 of 17/16.
         let values: Vec<f32> = (-51..=204).map(|k| k as f32 / 16.0).collect();
-        let mut observer = MinMax.observer();
-        observer.observe(0, &values);
-        let grids = [8, 4].map(|b| observer.grid(Bits::new(b).unwrap()));
+        let seen = Summary::of(&values);
+        let grids = [8, 4].map(|b| MinMax.activation(&seen, Bits::new(b).unwrap()));
         let found = grids.map(|g| (g.scale[0], g.zero_point[0], g.code_range()));
         assert_eq!(found, [(0.0625, 51, (0, 255)), (1.0625, 3, (0, 15))]);
     }

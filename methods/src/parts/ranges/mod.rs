@@ -40,6 +40,36 @@ impl WeightStyle {
     }
 }
 
+/// How much of an activation an estimator has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// Its extremes.
+    Extent,
+    /// Its extremes and a histogram between them.
+    Histogram,
+}
+
+/// What was seen of one activation over all images: enough for every estimator, and of a size
+/// that does not depend on the number of images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Its extremes.
+    pub extent: Extent,
+    /// Its histogram; none if only [`Detail::Extent`] was asked for.
+    pub histogram: Option<Histogram>,
+}
+
+impl Summary {
+    /// The summary of a slice, for tests and small tensors.
+    pub fn of(values: &[f32]) -> Self {
+        let extent = Extent::of(values);
+        let (lo, hi) = extent.with_zero();
+        let mut histogram = Histogram::new(lo, hi);
+        histogram.add(values);
+        Self { extent, histogram: Some(histogram) }
+    }
+}
+
 /// Decides which range of values a grid covers.
 pub trait RangeEstimator: Sync {
     /// The word that cards and notes use.
@@ -50,25 +80,10 @@ pub trait RangeEstimator: Sync {
     /// An all-zero channel gets scale 1 and zero point 0.
     fn weights(&self, channel: &[f32], style: WeightStyle, bits: Bits) -> (f32, i32);
 
-    /// How often an observer has to see all values.
-    fn passes(&self) -> usize;
+    /// What [`RangeEstimator::activation`] reads of a summary.
+    fn detail(&self) -> Detail;
 
-    /// A fresh observer of one activation.
-    fn observer(&self) -> Box<dyn Observer>;
-}
-
-/// Watches one activation and gives its grid at the end.
-///
-/// Memory is bounded whatever the number of values; results do not depend on the number of
-/// threads.
-pub trait Observer: Send {
-    /// Sees some values in pass `pass`, counted from 0. Every pass shows the same values in the
-    /// same order.
-    fn observe(&mut self, pass: usize, values: &[f32]);
-
-    /// Whether every value so far was a finite number.
-    fn is_finite(&self) -> bool;
-
-    /// The per-tensor grid for what was seen.
-    fn grid(&self, bits: Bits) -> Grid;
+    /// The per-tensor grid of an activation of which `seen` is known, with at least the detail
+    /// that the estimator asks for.
+    fn activation(&self, seen: &Summary, bits: Bits) -> Grid;
 }

@@ -4,7 +4,7 @@
 use quantbench_core::grid::{SignedRange, affine_params, symmetric_scale};
 use quantbench_core::{Bits, Grid};
 
-use super::{Extent, Histogram, Observer, RangeEstimator, WeightStyle};
+use super::{Detail, Extent, RangeEstimator, Summary, WeightStyle};
 
 /// Number of candidate ranges: `k / 100` of `[min, max]` for `k = 1 ..= 100`.
 pub const FACTORS: u8 = 100;
@@ -50,12 +50,20 @@ impl RangeEstimator for Mse {
         }))
     }
 
-    fn passes(&self) -> usize {
-        2
+    fn detail(&self) -> Detail {
+        Detail::Histogram
     }
 
-    fn observer(&self) -> Box<dyn Observer> {
-        Box::new(MseObserver { extent: Extent::EMPTY, histogram: None })
+    fn activation(&self, seen: &Summary, bits: Bits) -> Grid {
+        let (lo, hi) = seen.extent.with_zero();
+        let whole = Grid::activation(lo, hi, bits);
+        let Some(histogram) = &seen.histogram else { return whole };
+        let top = whole.code_range().1;
+        let (scale, zero) = best(factors().map(|t| {
+            let (scale, zero) = affine_params(t * lo, t * hi, bits);
+            ((scale, zero), histogram.squared_error(scale, zero, top))
+        }));
+        Grid { scale: vec![scale], zero_point: vec![zero], ..whole }
     }
 }
 
@@ -84,38 +92,6 @@ pub(crate) fn squared_error(values: &[f32], scale: f32, zero: i32, codes: (i32, 
         }
     }
     sums.iter().sum::<f64>() + rest
-}
-
-struct MseObserver {
-    extent: Extent,
-    histogram: Option<Histogram>,
-}
-
-impl Observer for MseObserver {
-    fn observe(&mut self, pass: usize, values: &[f32]) {
-        if pass == 0 {
-            self.extent = self.extent.join(Extent::of_parallel(values));
-        } else {
-            let (lo, hi) = self.extent.with_zero();
-            self.histogram.get_or_insert_with(|| Histogram::new(lo, hi)).add(values);
-        }
-    }
-
-    fn is_finite(&self) -> bool {
-        self.extent.finite
-    }
-
-    fn grid(&self, bits: Bits) -> Grid {
-        let (lo, hi) = self.extent.with_zero();
-        let whole = Grid::activation(lo, hi, bits);
-        let Some(histogram) = &self.histogram else { return whole };
-        let top = whole.code_range().1;
-        let (scale, zero) = best(factors().map(|t| {
-            let (scale, zero) = affine_params(t * lo, t * hi, bits);
-            ((scale, zero), histogram.squared_error(scale, zero, top))
-        }));
-        Grid { scale: vec![scale], zero_point: vec![zero], ..whole }
-    }
 }
 
 #[cfg(test)]
@@ -164,9 +140,7 @@ mod tests {
     fn an_outlier_of_an_activation_is_cut_off() {
         let mut values: Vec<f32> = (0..10_000).map(|i| (i % 100) as f32 / 100.0).collect();
         values.push(20.0);
-        let mut observer = Mse.observer();
-        (0..Mse.passes()).for_each(|pass| observer.observe(pass, &values));
-        let top = observer.grid(Bits::new(3).unwrap()).ends(0).1;
+        let top = Mse.activation(&Summary::of(&values), Bits::new(3).unwrap()).ends(0).1;
         assert!((0.5..2.0).contains(&top), "{top}");
     }
 
@@ -175,9 +149,8 @@ mod tests {
         // Cubes of the integers from -20 to 31 in a scattered order, in units of 1/1024.
         let values: Vec<f32> =
             (0..5200).map(|i| (i * 11 % 52 - 20) as f32).map(|k| k * k * k / 1024.0).collect();
-        let mut observer = Mse.observer();
-        (0..Mse.passes()).for_each(|pass| observer.observe(pass, &values));
-        let grids = [8, 4, 2].map(|b| observer.grid(Bits::new(b).unwrap()));
+        let seen = Summary::of(&values);
+        let grids = [8, 4, 2].map(|b| Mse.activation(&seen, Bits::new(b).unwrap()));
         let found = grids.map(|g| (g.scale[0], g.zero_point[0], g.code_range()));
         // The factors 1, 0.98 and 0.87, as a search over the values themselves finds them too.
         let want =
@@ -187,8 +160,6 @@ mod tests {
 
     #[test]
     fn an_activation_that_is_always_zero_gets_scale_one() {
-        let mut observer = Mse.observer();
-        (0..2).for_each(|pass| observer.observe(pass, &[0.0; 64]));
-        assert_eq!(observer.grid(Bits::EIGHT).scale, [1.0]);
+        assert_eq!(Mse.activation(&Summary::of(&[0.0; 64]), Bits::EIGHT).scale, [1.0]);
     }
 }
