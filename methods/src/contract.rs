@@ -71,6 +71,8 @@ pub struct Context<'a> {
     pub batch: usize,
     /// What the method records for reports; no part of the artefact.
     pub evidence: Evidence,
+    /// Images that the method made itself, each counted once; the method counts.
+    pub synthetic_images: u64,
     progress: &'a mut Progress<'a>,
     cancelled: &'a AtomicBool,
     cost: Option<&'a dyn CostModel>,
@@ -91,6 +93,7 @@ impl<'a> Context<'a> {
             rng,
             batch: 128,
             evidence: Evidence::default(),
+            synthetic_images: 0,
             progress,
             cancelled,
             cost: None,
@@ -132,10 +135,10 @@ pub enum MethodError {
         "budget of {asked} {unit} is infeasible; the smallest feasible one is {smallest} {unit}"
     )]
     Infeasible {
-        /// Asked.
-        asked: u64,
-        /// Smallest that can be met.
-        smallest: u64,
+        /// Asked, in the unit.
+        asked: f64,
+        /// Smallest that can be met, in the unit.
+        smallest: f64,
         /// What is counted.
         unit: &'static str,
     },
@@ -230,7 +233,7 @@ impl<R: Recipe> Method for R {
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
         let card = Recipe::card(self);
-        card.fits(job.spec.bits)
+        card.fits_spec(job.spec)
             .map_err(|reason| MethodError::Unfit { method: card.name, reason })?;
         let asked = self.needs(job.spec, job.params) != Needs::Nothing;
         let data = R::Data::take(vault, asked, card.name)?;

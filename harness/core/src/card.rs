@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::bits::Widths;
+use crate::spec::Spec;
 
 /// The survey's four families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -251,6 +252,26 @@ impl Card {
                 Some(v) => Ok((p.name.to_string(), p.check(v)?)),
             })
             .collect()
+    }
+
+    /// Whether the method can produce all widths of a spec, those of single layers included.
+    ///
+    /// # Errors
+    /// As [`Card::fits`], with the layer where it is about one.
+    pub fn fits_spec(&self, spec: &Spec) -> Result<(), String> {
+        self.fits(spec.bits)?;
+        for (layer, &own) in &spec.layer_bits {
+            let named = |reason: &str| format!("layer_bits {layer:?}: {reason}");
+            if own.is_fp32() {
+                return Err(named("w32a32 quantizes nothing; name the layer under exclude"));
+            }
+            // Weights in FP32 are within reach of every method: only the input is quantized.
+            let Widths { weights, ternary, .. } = spec.bits;
+            let float = Widths { weights, ternary, activations: own.activations };
+            self.fits(if own.weights.is_quantized() { own } else { float })
+                .map_err(|reason| named(&reason))?;
+        }
+        Ok(())
     }
 
     /// Whether the method can produce these widths.

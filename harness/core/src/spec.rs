@@ -1,10 +1,12 @@
 //! What is asked of a method: widths, placement of the quantizers, first/last rule, budget.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bits::{Bits, Widths};
+use crate::hash::id_of;
 
 /// Where activation quantizers sit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,7 +67,10 @@ pub enum Budget {
 }
 
 /// What is asked: one point of the comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// The rules for single layers are part of its JSON, and so of every id, only where there are
+/// some; `crate::rules` matches them with the layers of a graph.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Widths; for mixed precision the uniform widths whose cost is the budget.
@@ -76,6 +81,13 @@ pub struct Spec {
     pub image: ImageRule,
     /// Width of the first and last layer.
     pub first_last: FirstLast,
+    /// Layers that stay in FP32: names of nodes, or patterns of them (`*`, `?`, `[...]`).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub exclude: BTreeSet<String>,
+    /// Layers with widths of their own, of their weights and their input: no other rule reaches
+    /// them. Names or patterns as above.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layer_bits: BTreeMap<String, Widths>,
 }
 
 impl Spec {
@@ -90,7 +102,29 @@ impl Spec {
             sites: if eight { SitesRule::Deployable } else { SitesRule::Academic },
             image: ImageRule::default(),
             first_last: FirstLast::default(),
+            exclude: BTreeSet::new(),
+            layer_bits: BTreeMap::new(),
         }
+    }
+
+    /// Whether single layers have rules of their own.
+    pub fn has_layer_rules(&self) -> bool {
+        !self.exclude.is_empty() || !self.layer_bits.is_empty()
+    }
+
+    /// All widths that are asked of some layer: the common ones first.
+    pub fn widths(&self) -> impl Iterator<Item = Widths> {
+        std::iter::once(self.bits).chain(self.layer_bits.values().copied())
+    }
+
+    /// The excluded layers for a label, `none` without any.
+    pub fn exclude_label(&self) -> String {
+        short(self.exclude.iter().cloned().collect())
+    }
+
+    /// The layers with widths of their own for a label, `none` without any.
+    pub fn layer_bits_label(&self) -> String {
+        short(self.layer_bits.iter().map(|(layer, bits)| format!("{layer}:{bits}")).collect())
     }
 
     /// Width of the image: FP32 when activations are not quantized at all.
@@ -118,6 +152,17 @@ impl Spec {
             FirstLast::EightBit => self.bits.activations.max(Bits::EIGHT),
             FirstLast::Same => self.bits.activations,
         }
+    }
+}
+
+/// A few short texts joined; many or long ones as their number and the start of their hash, so
+/// that different lists have different labels.
+fn short(parts: Vec<String>) -> String {
+    let text = parts.join("+");
+    match parts.len() {
+        0 => "none".to_string(),
+        _ if text.len() <= 32 => text,
+        n => format!("{n} layers {:.6}", id_of(&parts)),
     }
 }
 
@@ -156,5 +201,38 @@ impl fmt::Display for Budget {
             Budget::Size => "size",
             Budget::BitOperations => "bit-operations",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_for_single_layers_are_in_the_json_only_where_there_are_some() {
+        let mut spec = Spec::from_widths("w4a4".parse().unwrap());
+        let plain = r#"{"bits":"w4a4","sites":"academic","image":"8bit","first_last":"8bit"}"#;
+        assert_eq!(serde_json::to_string(&spec).unwrap(), plain);
+        assert_eq!(serde_json::from_str::<Spec>(plain).unwrap(), spec);
+        assert_eq!((spec.exclude_label().as_str(), spec.has_layer_rules()), ("none", false));
+        spec.exclude = ["b", "a", "a"].map(String::from).into();
+        spec.layer_bits.insert("c".into(), "w8a32".parse().unwrap());
+        let json = serde_json::to_string(&spec).unwrap();
+        assert!(json.ends_with(r#","exclude":["a","b"],"layer_bits":{"c":"w8a32"}}"#), "{json}");
+        assert_eq!(serde_json::from_str::<Spec>(&json).unwrap(), spec);
+        assert_eq!(spec.exclude_label(), "a+b");
+        assert_eq!(spec.layer_bits_label(), "c:w8a32");
+    }
+
+    #[test]
+    fn long_labels_stay_short_and_distinct() {
+        let label = |names: &[&str]| {
+            let exclude = names.iter().map(ToString::to_string).collect();
+            Spec { exclude, ..Spec::from_widths("w4a4".parse().unwrap()) }.exclude_label()
+        };
+        let (one, other) =
+            (["/layer1/0/conv1/Conv", "/layer1/0/conv2/Conv"], ["/layer1/0/conv1/Conv", "/fc/Gemm_long_name"]);
+        assert!(label(&one).starts_with("2 layers ") && label(&one).len() == 15, "{}", label(&one));
+        assert_ne!(label(&one), label(&other));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quantbench_core::{Bits, FirstLast, SitesRule, Spec};
+use quantbench_core::{Bits, FirstLast, LayerRule, RuleError, SitesRule, Spec};
 use thiserror::Error;
 
 use crate::graph::Graph;
@@ -20,6 +20,35 @@ pub enum SiteError {
          constants first, or give a model that has such layers"
     )]
     NoLayers {
+        /// File or origin of the model.
+        origin: String,
+    },
+    /// A rule for single layers that does not fit the layers of the graph.
+    #[error("{origin}: {source}")]
+    Rule {
+        /// File or origin of the model.
+        origin: String,
+        /// What does not fit.
+        source: RuleError,
+    },
+    /// A layer that is to stay in FP32 has its weights in common with one that is not.
+    #[error(
+        "{origin}: layer {excluded:?} is excluded but shares the weights {weight:?} with layer \
+         {other:?}; exclude both or none"
+    )]
+    SharedWeights {
+        /// File or origin of the model.
+        origin: String,
+        /// The excluded layer.
+        excluded: String,
+        /// The other one.
+        other: String,
+        /// The initializer.
+        weight: String,
+    },
+    /// The rules for single layers leave nothing to quantize.
+    #[error("{origin}: exclude leaves no layer to quantize; name fewer layers")]
+    AllExcluded {
         /// File or origin of the model.
         origin: String,
     },
@@ -43,17 +72,53 @@ const POOLS: &[&str] =
 ///
 /// Everything that is computed before the first layer counts as image; what only feeds the last
 /// FC counts as its input.
+///
+/// An excluded layer asks for no site, nor does a residual sum that only excluded layers read
+/// (academic). A layer with widths of its own gets them whatever the other rules say; an input
+/// that several layers read has one site, as wide as the widest of them asks.
 pub fn sites(graph: &Graph, spec: &Spec) -> Result<Sites, SiteError> {
     let layers = graph.layers();
     if layers.is_empty() {
         return Err(SiteError::NoLayers { origin: graph.origin().to_string() });
     }
-    let place = Place::new(graph, spec, &layers);
-    Ok(Sites { activations: place.activations(), weights: weights(spec, &layers) })
+    let rules = rules(graph, spec, &layers)?;
+    let place = Place::new(graph, spec, &layers, &rules);
+    Ok(Sites { activations: place.activations(), weights: weights(spec, &layers, &rules) })
 }
 
-fn weights(spec: &Spec, layers: &[Layer]) -> Vec<WeightSite> {
+/// The rule of each layer, checked against the graph.
+fn rules(graph: &Graph, spec: &Spec, layers: &[Layer]) -> Result<Vec<LayerRule>, SiteError> {
+    let origin = || graph.origin().to_string();
+    let names: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
+    let rules =
+        spec.layer_rules(&names).map_err(|source| SiteError::Rule { origin: origin(), source })?;
+    if rules.iter().all(|rule| *rule == LayerRule::Excluded) {
+        return Err(SiteError::AllExcluded { origin: origin() });
+    }
+    let is_excluded = |at: usize| rules[at] == LayerRule::Excluded;
+    for (at, layer) in layers.iter().enumerate().filter(|(at, _)| is_excluded(*at)) {
+        let twin = |&other: &usize| layers[other].weight == layer.weight && !is_excluded(other);
+        if let Some(other) = (0..layers.len()).find(twin) {
+            let (excluded, other) = (layers[at].name.clone(), layers[other].name.clone());
+            let weight = layer.weight.clone();
+            return Err(SiteError::SharedWeights { origin: origin(), excluded, other, weight });
+        }
+    }
+    Ok(rules)
+}
+
+fn weights(spec: &Spec, layers: &[Layer], rules: &[LayerRule]) -> Vec<WeightSite> {
     let site = |(layer, facts): (usize, &Layer)| {
+        match rules[layer] {
+            LayerRule::Common => {}
+            LayerRule::Excluded => {
+                return WeightSite { layer, bits: Bits::FP32, free: false, ternary: false };
+            }
+            LayerRule::Own(own) => {
+                let (bits, ternary) = (own.weights, own.ternary);
+                return WeightSite { layer, bits, free: false, ternary };
+            }
+        }
         let kept = (facts.is_first || facts.is_last) && spec.first_last != FirstLast::Same;
         let bits = if kept { spec.first_last_weight_bits() } else { spec.bits.weights };
         WeightSite { layer, bits, free: !kept, ternary: spec.bits.ternary && !kept }
@@ -66,6 +131,7 @@ struct Place<'g> {
     graph: &'g Graph,
     spec: &'g Spec,
     layers: &'g [Layer],
+    rules: &'g [LayerRule],
     data: BTreeSet<&'g str>,
     /// Values that depend on the output of a layer.
     deep: BTreeSet<&'g str>,
@@ -73,7 +139,12 @@ struct Place<'g> {
 }
 
 impl<'g> Place<'g> {
-    fn new(graph: &'g Graph, spec: &'g Spec, layers: &'g [Layer]) -> Self {
+    fn new(
+        graph: &'g Graph,
+        spec: &'g Spec,
+        layers: &'g [Layer],
+        rules: &'g [LayerRule],
+    ) -> Self {
         let made: BTreeSet<&str> = layers.iter().map(|l| l.output.as_str()).collect();
         let at: BTreeSet<usize> = layers.iter().map(|l| l.node).collect();
         let mut deep = BTreeSet::new();
@@ -84,7 +155,7 @@ impl<'g> Place<'g> {
             }
         }
         let last_input = layers.iter().find(|l| l.is_last).map(|l| l.input.as_str());
-        Self { graph, spec, layers, data: data_values(graph), deep, last_input }
+        Self { graph, spec, layers, rules, data: data_values(graph), deep, last_input }
     }
 
     fn activations(&self) -> Vec<Site> {
@@ -104,7 +175,7 @@ impl<'g> Place<'g> {
                 Site { value: value.to_string(), kind, bits, shares: Some(root) }
             } else {
                 let kind = self.kind(value);
-                let bits = self.bits(value, kind);
+                let bits = self.own_bits(value, self.bits(value, kind));
                 Site { value: value.to_string(), kind, bits, shares: None }
             };
             if site.bits.is_quantized() && (deployable || site.shares.is_none()) {
@@ -116,14 +187,15 @@ impl<'g> Place<'g> {
     }
 
     fn academic(&self) -> BTreeSet<&'g str> {
-        let mut wanted: BTreeSet<&str> = self.layers.iter().map(|l| l.input.as_str()).collect();
+        let mut wanted: BTreeSet<&str> = self.quantized().map(|l| l.input.as_str()).collect();
         for node in self.graph.nodes() {
             match op(node) {
                 "MatMul" if self.joins_activations(node) => {
                     wanted.extend(node.input.iter().map(String::as_str));
                 }
                 "Relu" | "Clip" if self.reads_a_sum(node) => {
-                    wanted.extend(node.output.first().map(String::as_str));
+                    let sum = node.output.first().map(String::as_str);
+                    wanted.extend(sum.filter(|value| !self.only_excluded_read(value)));
                 }
                 _ => {}
             }
@@ -133,7 +205,7 @@ impl<'g> Place<'g> {
 
     fn deployable(&self) -> BTreeSet<&'g str> {
         let mut wanted = BTreeSet::new();
-        for layer in self.layers {
+        for layer in self.quantized() {
             let kept = layer.is_last && !self.spec.first_last_weight_bits().is_quantized();
             if !kept {
                 wanted.insert(after_relu(self.graph, &layer.output));
@@ -149,6 +221,40 @@ impl<'g> Place<'g> {
             }
         }
         wanted
+    }
+
+    /// The layers that are not excluded.
+    fn quantized(&self) -> impl Iterator<Item = &'g Layer> {
+        let all = self.layers.iter().zip(self.rules);
+        all.filter(|(_, rule)| **rule != LayerRule::Excluded).map(|(layer, _)| layer)
+    }
+
+    /// The rules of the layers that read a value or a copy of it.
+    fn readers(&self, value: &str) -> impl Iterator<Item = LayerRule> {
+        let all = self.layers.iter().zip(self.rules);
+        all.filter(move |(layer, _)| origins(self.graph, &layer.input).any(|v| v == value))
+            .map(|(_, rule)| *rule)
+    }
+
+    /// Whether layers read a value, and all of them are excluded.
+    fn only_excluded_read(&self, value: &str) -> bool {
+        let mut readers = self.readers(value).peekable();
+        readers.peek().is_some() && readers.all(|rule| rule == LayerRule::Excluded)
+    }
+
+    /// The width of a value where layers with widths of their own read it: the widest that a
+    /// reader asks, `common` standing for the readers without a rule.
+    fn own_bits(&self, value: &str, common: Bits) -> Bits {
+        let rules: Vec<LayerRule> = self.readers(value).collect();
+        if !rules.iter().any(|rule| matches!(rule, LayerRule::Own(_))) {
+            return common;
+        }
+        let asked = rules.iter().filter_map(|rule| match rule {
+            LayerRule::Common => Some(common),
+            LayerRule::Excluded => None,
+            LayerRule::Own(own) => Some(own.activations),
+        });
+        asked.max().unwrap_or(common)
     }
 
     /// Whether every operand of a node is computed from the image.

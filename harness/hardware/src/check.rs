@@ -1,5 +1,7 @@
 //! Whether a spec runs on a target, and the nearest one that does.
 
+use std::collections::BTreeSet;
+
 use quantbench_core::{Bits, FirstLast, ImageRule, SitesRule, Spec, Widths};
 use thiserror::Error;
 
@@ -21,7 +23,12 @@ pub struct Unfit {
 
 fn nearest_text(nearest: Option<&Spec>) -> String {
     nearest.map_or_else(String::new, |s| {
-        format!("; nearest that fits: {} with {} sites and image {}", s.bits, s.sites, s.image)
+        let own = if s.layer_bits.is_empty() {
+            String::new()
+        } else {
+            format!(" and layer_bits {}", s.layer_bits_label())
+        };
+        format!("; nearest that fits: {} with {} sites and image {}{own}", s.bits, s.sites, s.image)
     })
 }
 
@@ -36,7 +43,7 @@ impl Profile {
             None => Ok(()),
             Some(reason) => Err(Unfit {
                 profile: self.name.clone(),
-                asked: *spec,
+                asked: spec.clone(),
                 reason,
                 nearest: self.nearest(spec),
             }),
@@ -77,10 +84,24 @@ impl Profile {
                 return Some(format!("{what} would have {bits} bits, its widths are {widths:?}"));
             }
         }
+        if !spec.exclude.is_empty() {
+            return Some(format!("layers are kept in FP32 ({})", spec.exclude_label()));
+        }
+        let own = spec.layer_bits.iter().find(|(_, own)| !self.has_widths(**own));
+        if let Some((layer, own)) = own {
+            return Some(format!("layer {layer:?} would have {own}, which it has not"));
+        }
         if !has.per_channel_weights {
             return Some("the methods here give weights a scale per output channel".to_string());
         }
         None
+    }
+
+    /// Whether a layer of these widths runs in integers here.
+    fn has_widths(&self, own: Widths) -> bool {
+        let has = &self.executes;
+        let weights = if own.ternary { has.ternary } else { has.weight_bits.contains(&own.weights.get()) };
+        weights && has.activation_bits.contains(&own.activations.get())
     }
 
     fn nearest(&self, spec: &Spec) -> Option<Spec> {
@@ -112,7 +133,11 @@ impl Profile {
             _ => FirstLast::Same,
         };
         let bits = Widths { weights, ternary, activations };
-        Some(Spec { bits, sites: has.sites.max(spec.sites), image, first_last })
+        let sites = has.sites.max(spec.sites);
+        // Rules for single layers that it cannot follow give way to the common widths.
+        let layer_bits = spec.layer_bits.iter().filter(|(_, own)| self.has_widths(**own));
+        let layer_bits = layer_bits.map(|(layer, own)| (layer.clone(), *own)).collect();
+        Some(Spec { bits, sites, image, first_last, exclude: BTreeSet::new(), layer_bits })
     }
 }
 

@@ -79,10 +79,10 @@ fn asked(row: &Row) -> Vec<Named> {
         ("method_version", c.method_version.to_string()),
         ("family", opt(c.family)),
         ("params", params.join(";")),
-        ("asked_widths", opt(c.spec.map(|s| format::widths(s.bits)))),
-        ("sites", opt(c.spec.map(|s| s.sites))),
-        ("image", opt(c.spec.map(|s| s.image))),
-        ("first_last", opt(c.spec.map(|s| s.first_last))),
+        ("asked_widths", opt(c.spec.as_ref().map(|s| format::widths(s.bits)))),
+        ("sites", opt(c.spec.as_ref().map(|s| s.sites))),
+        ("image", opt(c.spec.as_ref().map(|s| s.image))),
+        ("first_last", opt(c.spec.as_ref().map(|s| s.first_last))),
         ("needs", c.needs.to_string()),
         ("calibration_images", c.calibration_images.to_string()),
         ("partial_test_images", opt(c.test_images)),
@@ -156,8 +156,8 @@ fn row(marked: &Marked<'_>) -> Vec<Named> {
         ("reason", opt(row.reason.clone())),
     ];
     line.extend(asked(row));
-    let spec = row.cell.spec.filter(|_| row.result.is_some());
-    let image = spec.map(|s| protocol::image(&s, protocol::image_left_in_fp32(row)));
+    let spec = row.cell.spec.as_ref().filter(|_| row.result.is_some());
+    let image = spec.map(|s| protocol::image(s, protocol::image_left_in_fp32(row)));
     line.extend([
         ("image_in_result", opt(image)),
         ("draw", opt(row.cell.draw)),

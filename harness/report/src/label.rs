@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quantbench_core::Spec;
 use quantbench_core::row::Cell;
 
 use crate::format;
@@ -11,10 +12,12 @@ use crate::group::Group;
 type Rule = fn(&Cell) -> Option<String>;
 
 /// What may vary among groups of one method, one set of parameters and the same widths.
-const RULES: [(&str, Rule); 4] = [
-    ("sites", |c| c.spec.map(|s| s.sites.to_string())),
-    ("image", |c| c.spec.map(|s| s.image.to_string())),
-    ("first_last", |c| c.spec.map(|s| s.first_last.to_string())),
+const RULES: [(&str, Rule); 6] = [
+    ("sites", |c| c.spec.as_ref().map(|s| s.sites.to_string())),
+    ("image", |c| c.spec.as_ref().map(|s| s.image.to_string())),
+    ("first_last", |c| c.spec.as_ref().map(|s| s.first_last.to_string())),
+    ("exclude", |c| c.spec.as_ref().map(Spec::exclude_label)),
+    ("layer_bits", |c| c.spec.as_ref().map(Spec::layer_bits_label)),
     ("calibration", |c| Some(c.calibration_images.to_string())),
 ];
 
@@ -67,7 +70,7 @@ fn varying_rules<'a>(groups: &[Group<'a>]) -> BTreeSet<(&'a str, &'static str)> 
     let mut alike: BTreeMap<String, Vec<&'a Cell>> = BTreeMap::new();
     for group in groups {
         let c = &group.asked.cell;
-        let bits = c.spec.map(|s| format::widths(s.bits));
+        let bits = c.spec.as_ref().map(|s| format::widths(s.bits));
         let key = format!("{:?}", (group.subject, &c.method, c.method_version, &c.params, bits));
         alike.entry(key).or_default().push(c);
     }

@@ -66,10 +66,10 @@ impl Provenance {
             datasets: list(&|r| Some(r.cell.dataset.clone())),
             methods: list(&|r| r.cell.family.map(|_| r.cell.method.clone())),
             protocols: list(&|r| {
-                let spec = r.cell.spec?;
+                let spec = r.cell.spec.as_ref()?;
                 let left = protocol::image_left_in_fp32(r);
                 let whose = if left { format!(" ({})", r.cell.method) } else { String::new() };
-                let rules = protocol::words(&spec, left);
+                let rules = protocol::words(spec, left);
                 Some(format!("{}{whose}: {rules}", format::widths(spec.bits)))
             }),
             commits: list(&|r| Some(r.observed.commit.clone())),

@@ -21,7 +21,7 @@ pub fn run(args: &StatusArgs) -> Outcome {
         bad.len()
     );
     for row in &failed {
-        let spec = row.cell.spec.map_or(String::new(), |s| format!(" {}", s.bits));
+        let spec = row.cell.spec.as_ref().map_or(String::new(), |s| format!(" {}", s.bits));
         let reason = row.reason.as_deref().unwrap_or("no reason given");
         let _ = writeln!(text, "failed: {} {}{spec}: {reason}", row.cell.model, row.cell.method);
     }

@@ -194,7 +194,7 @@ pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
     let spec = if node.is_text() {
         Spec::from_widths(widths(node)?)
     } else {
-        let fields = node.fields(&["bits", "sites", "image", "first_last"])?;
+        let fields = node.fields(&["bits", "sites", "image", "first_last", "exclude", "layer_bits"])?;
         let mut spec = Spec::from_widths(widths(fields.need("bits")?)?);
         if let Some(sites) = fields.get("sites") {
             spec.sites = sites.choice(&[
@@ -216,6 +216,13 @@ pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
                 ("same", FirstLast::Same),
             ])?;
         }
+        if let Some(exclude) = fields.get("exclude") {
+            let names = names(exclude)?;
+            spec.exclude = names.into_iter().map(|at| at.value).collect();
+        }
+        if let Some(own) = fields.get("layer_bits") {
+            spec.layer_bits = layer_bits(own)?;
+        }
         spec
     };
     if spec.bits.is_fp32() {
@@ -224,6 +231,18 @@ pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
         );
     }
     Ok(spec)
+}
+
+/// Widths of single layers.
+fn layer_bits(node: &Node<'_>) -> Result<BTreeMap<String, Widths>, ConfigError> {
+    let own = |(layer, node): (String, Node<'_>)| {
+        let widths = widths(&node)?;
+        if widths.is_fp32() {
+            return Err(node.fail("w32a32 quantizes nothing; name the layer under exclude"));
+        }
+        Ok((layer, widths))
+    };
+    node.any_fields()?.entries.into_iter().map(own).collect()
 }
 
 fn widths(node: &Node<'_>) -> Result<Widths, ConfigError> {
@@ -305,6 +324,15 @@ mod tests {
     }
 
     #[test]
+    fn rules_for_single_layers_are_read() {
+        let own = "exclude: [b, \"*/a\"], layer_bits: {/fc/Gemm: w8a4, conv1: w2ta32}";
+        let survey = Survey::parse(&GOOD.replace("image: same", own), "tiny.yaml").unwrap();
+        let spec = &survey.specs[1].value;
+        assert_eq!(spec.exclude_label(), "*/a+b");
+        assert_eq!(spec.layer_bits_label(), "/fc/Gemm:w8a4+conv1:w2ta32");
+    }
+
+    #[test]
     fn every_mistake_has_its_line_and_a_way_out() {
         for (from, to, expected) in [
             (
@@ -349,6 +377,26 @@ mod tests {
                 "image: same",
                 "image: sam",
                 "tiny.yaml:9: specs[1].image: unknown value \"sam\"; did you mean \"same\"?",
+            ),
+            (
+                "image: same",
+                "exclude: conv1",
+                "tiny.yaml:9: specs[1].exclude: \"conv1\" does not fit; expected a list",
+            ),
+            (
+                "image: same",
+                "exclude: [a, a]",
+                "tiny.yaml:9: specs[1].exclude[1]: is the same as specs[1].exclude[0]",
+            ),
+            (
+                "image: same",
+                "layer_bits: {fc: w9a8}",
+                "tiny.yaml:9: specs[1].layer_bits.fc: 9 bits are not supported",
+            ),
+            (
+                "image: same",
+                "layer_bits: {fc: w32a32}",
+                "tiny.yaml:9: specs[1].layer_bits.fc: w32a32 quantizes nothing; name the layer",
             ),
             (
                 "image: same",

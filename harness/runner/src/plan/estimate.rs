@@ -66,7 +66,7 @@ pub fn duration(seconds: f64) -> Duration {
 fn keys(cell: &Cell) -> [[String; 3]; 2] {
     let images = cell.test_images.map_or(String::new(), |n| format!("@{n}"));
     let model = format!("{}{images}", cell.model);
-    let widths = cell.spec.map_or(String::new(), |s| s.bits.to_string());
+    let widths = cell.spec.as_ref().map_or(String::new(), |s| s.bits.to_string());
     [[model.clone(), cell.method.clone(), widths], [model, cell.method.clone(), String::new()]]
 }
 

@@ -59,7 +59,7 @@ struct ArtefactKey<'a> {
     version: u32,
     params: &'a Params,
     model: &'a str,
-    spec: Option<Spec>,
+    spec: Option<&'a Spec>,
     calibration: Option<CalibrationKey<'a>>,
     seed: Option<u64>,
 }
@@ -135,7 +135,7 @@ fn artefact_id(cell: &Cell, sources: &Sources<'_>) -> String {
         version: cell.method_version,
         params: &cell.params,
         model: sources.model_sha256,
-        spec: cell.spec,
+        spec: cell.spec.as_ref(),
         calibration: granted.then_some(CalibrationKey {
             data: sources.train,
             preprocess: sources.preprocess,

@@ -35,6 +35,8 @@ pub(crate) fn spec(spec: &Spec) -> String {
         (spec.sites != standard.sites).then(|| format!("sites={}", spec.sites)),
         (spec.image != standard.image).then(|| format!("image={}", spec.image)),
         (spec.first_last != standard.first_last).then(|| format!("first_last={}", spec.first_last)),
+        (!spec.exclude.is_empty()).then(|| format!("exclude={}", spec.exclude_label())),
+        (!spec.layer_bits.is_empty()).then(|| format!("layer_bits={}", spec.layer_bits_label())),
     ]
     .into_iter()
     .flatten()

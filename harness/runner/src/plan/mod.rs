@@ -173,7 +173,7 @@ fn cells<'c>(
                     family: Some(card.family),
                     needs: *needs,
                     params: params.clone(),
-                    spec: Some(*spec),
+                    spec: Some(spec.clone()),
                     calibration_images: if granted { survey.calibration.images.value } else { 0 },
                     draw: granted.then_some(*draw),
                     deployed: wants_deployed(survey, resolved, spec),
@@ -193,9 +193,9 @@ fn cells<'c>(
 
 /// Integer kernels exist for 8 bits where every operator lies between two quantized values.
 fn wants_deployed(survey: &Survey, resolved: &Resolved<'_>, spec: &Spec) -> bool {
-    let eight = !spec.bits.ternary
-        && spec.bits.weights == Bits::EIGHT
-        && spec.bits.activations == Bits::EIGHT;
+    let eight = spec.widths().all(|bits| {
+        !bits.ternary && bits.weights == Bits::EIGHT && bits.activations == Bits::EIGHT
+    });
     survey.deployed == DeployedRule::Auto
         && eight
         && spec.sites == SitesRule::Deployable
@@ -265,7 +265,7 @@ fn remarks(survey: &Survey, resolved: &Resolved<'_>) -> Vec<String> {
     let mut specs: Vec<Spec> = Vec::new();
     for chosen in &resolved.chosen {
         if !specs.contains(&chosen.spec) {
-            specs.push(chosen.spec);
+            specs.push(chosen.spec.clone());
         }
     }
     for profile in &resolved.profiles {

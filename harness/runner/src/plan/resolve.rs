@@ -104,8 +104,8 @@ fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
             ));
         }
         for place in entry.specs.as_ref().unwrap_or(&survey.specs) {
-            let spec = place.value;
-            match card.fits(spec.bits) {
+            let spec = place.value.clone();
+            match card.fits_spec(&spec) {
                 Ok(()) => {
                     let needs = method.needs(&spec, &params);
                     chosen.push(Chosen { method, params: params.clone(), needs, spec });

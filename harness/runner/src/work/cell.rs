@@ -225,7 +225,7 @@ impl Work<'_, '_> {
         if let Some(stored) = self.store.artefact(id) {
             return Ok(stored);
         }
-        let spec = order.cell.spec.ok_or_else(|| {
+        let spec = order.cell.spec.as_ref().ok_or_else(|| {
             WorkError::Unfit(format!(
                 "method {} needs widths, the order has none",
                 order.cell.method
@@ -238,7 +238,7 @@ impl Work<'_, '_> {
             preprocess: &order.model.preprocess,
             method: &order.cell.method,
             params: &order.cell.params,
-            spec: &spec,
+            spec,
             images: order.cell.calibration_images,
             draw: order.cell.draw.unwrap_or(0),
             seed: order.cell.seed.unwrap_or(0),
@@ -253,7 +253,7 @@ impl Work<'_, '_> {
             sha256: quantbench_core::hash::sha256_hex(&made.bytes),
             images_read: made.images_read,
             labels_read: made.labels_read,
-            synthetic_images: 0,
+            synthetic_images: made.synthetic_images,
             evidence: made.evidence,
             cost: made.cost,
             threads: order.threads,

@@ -50,6 +50,8 @@ pub struct Made {
     pub images_read: u64,
     /// What the method recorded on its way.
     pub evidence: Evidence,
+    /// Images that the method made itself.
+    pub synthetic_images: u64,
     /// Labels read.
     pub labels_read: u64,
     /// Hash of the training split; empty if no images were granted.
@@ -68,7 +70,7 @@ pub fn make(
     cancelled: &AtomicBool,
 ) -> Result<Made, WorkError> {
     let method = find(making.method)?;
-    method.card().fits(making.spec.bits).map_err(WorkError::Unfit)?;
+    method.card().fits_spec(making.spec).map_err(WorkError::Unfit)?;
     let granted = method.needs(making.spec, making.params) != Needs::Nothing;
     let (vault, train) = if granted {
         progress(0, 1, "reading calibration images");
@@ -102,6 +104,7 @@ pub fn make(
         bytes: encode(&artefact),
         cost,
         evidence: std::mem::take(&mut cx.evidence),
+        synthetic_images: cx.synthetic_images,
         images_read: vault.images_read(),
         labels_read: vault.labels_read(),
         train,
