@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod artefact;
+mod cut;
 pub mod error;
 pub mod export;
 mod fold;

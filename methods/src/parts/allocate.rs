@@ -3,7 +3,7 @@
 //! This is the multiple-choice knapsack problem. It is solved exactly by dynamic programming over
 //! the states that no other state dominates (Kellerer, Pferschy and Pisinger 2004, section 11.5);
 //! states that the Lagrangian bound proves hopeless are dropped early, so that deep networks stay
-//! cheap.
+//! cheap. Without a budget the same recursion gives all allocations that no other one beats.
 
 /// One width that a layer may get.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,13 +19,15 @@ pub struct Choice {
 pub struct Infeasible(pub u64);
 
 /// A partial allocation: totals over the layers so far, and how it came about.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct State {
     cost: u64,
     loss: f64,
     choice: usize,
     previous: usize,
 }
+
+const START: State = State { cost: 0, loss: 0.0, choice: 0, previous: 0 };
 
 /// Index of the chosen [`Choice`] of each layer: smallest total loss within the budget.
 ///
@@ -38,40 +40,109 @@ pub fn allocate(layers: &[Vec<Choice>], budget: u64) -> Result<Vec<usize>, Infea
     }
     let bound = Bound::new(layers, budget);
     let mut steps: Vec<Vec<State>> = Vec::with_capacity(layers.len());
-    let mut front = vec![State { cost: 0, loss: 0.0, choice: 0, previous: 0 }];
     for (i, layer) in layers.iter().enumerate() {
-        let mut next: Vec<State> = Vec::with_capacity(front.len() * layer.len());
-        for (previous, state) in front.iter().enumerate() {
-            for (choice, c) in layer.iter().enumerate() {
-                let (cost, loss) = (state.cost + c.cost, state.loss + c.loss);
-                if cost + cheapest[i + 1] <= budget && bound.may_win(i + 1, cost, loss) {
-                    next.push(State { cost, loss, choice, previous });
-                }
-            }
-        }
-        next.sort_by(|a, b| {
-            (a.cost.cmp(&b.cost))
-                .then(a.loss.total_cmp(&b.loss))
-                .then(a.previous.cmp(&b.previous))
-                .then(a.choice.cmp(&b.choice))
+        let next = extend(steps.last().map_or(&[START], Vec::as_slice), layer, |cost, loss| {
+            cost + cheapest[i + 1] <= budget && bound.may_win(i + 1, cost, loss)
         });
-        let mut least = f64::INFINITY;
-        next.retain(|s| {
-            let keep = s.loss < least;
-            least = least.min(s.loss);
-            keep
-        });
-        steps.push(next.clone());
-        front = next;
+        steps.push(next);
     }
     // Costs rise and losses fall along the front: its last state has the smallest loss.
-    let mut at = front.len().saturating_sub(1);
-    let mut chosen = vec![0; layers.len()];
+    let last = steps.last().map_or(0, |states| states.len().saturating_sub(1));
+    Ok(trace(&steps, last))
+}
+
+/// The states after one more layer that no other one dominates, cheapest first.
+fn extend(front: &[State], layer: &[Choice], keep: impl Fn(u64, f64) -> bool) -> Vec<State> {
+    let mut next: Vec<State> = Vec::with_capacity(front.len() * layer.len());
+    for (previous, state) in front.iter().enumerate() {
+        for (choice, c) in layer.iter().enumerate() {
+            let (cost, loss) = (state.cost + c.cost, state.loss + c.loss);
+            if keep(cost, loss) {
+                next.push(State { cost, loss, choice, previous });
+            }
+        }
+    }
+    next.sort_by(|a, b| {
+        (a.cost.cmp(&b.cost))
+            .then(a.loss.total_cmp(&b.loss))
+            .then(a.previous.cmp(&b.previous))
+            .then(a.choice.cmp(&b.choice))
+    });
+    let mut least = f64::INFINITY;
+    next.retain(|s| {
+        let keep = s.loss < least;
+        least = least.min(s.loss);
+        keep
+    });
+    next
+}
+
+/// The choices that led to state `at` of the last layer.
+fn trace(steps: &[Vec<State>], mut at: usize) -> Vec<usize> {
+    let mut chosen = vec![0; steps.len()];
     for (i, states) in steps.iter().enumerate().rev() {
         chosen[i] = states[at].choice;
         at = states[at].previous;
     }
-    Ok(chosen)
+    chosen
+}
+
+/// The allocations that no other one beats: each dearer one has a smaller loss.
+///
+/// The same dynamic programming without a budget. Where layers' costs have little in common the
+/// front can be as large as the number of allocations; beyond [`Front::LIMIT`] states it is then
+/// thinned between layers, and [`Front::is_exact`] says so: every point is still an allocation,
+/// but a better one may lie between. [`allocate`] is exact whatever the size.
+#[derive(Debug, Clone)]
+pub struct Front {
+    steps: Vec<Vec<State>>,
+    exact: bool,
+}
+
+impl Front {
+    /// States that are kept after each layer.
+    pub const LIMIT: usize = 8192;
+
+    /// The front of a problem in which every layer has at least one choice.
+    pub fn new(layers: &[Vec<Choice>]) -> Self {
+        let (mut steps, mut exact) = (Vec::<Vec<State>>::with_capacity(layers.len()), true);
+        for layer in layers {
+            let front = steps.last().map_or(&[START] as &[State], Vec::as_slice);
+            let mut next = extend(front, layer, |_, _| true);
+            if next.len() > Self::LIMIT {
+                exact = false;
+                next = evenly(next.len(), Self::LIMIT).map(|i| next[i]).collect();
+            }
+            steps.push(next);
+        }
+        Self { steps, exact }
+    }
+
+    /// Whether no point is missing.
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Cost and loss of each point, cheapest first.
+    pub fn points(&self) -> Vec<(u64, f64)> {
+        let states = self.steps.last().map_or(&[START] as &[State], Vec::as_slice);
+        states.iter().map(|s| (s.cost, s.loss)).collect()
+    }
+
+    /// The choices behind a point: what [`allocate`] gives for a budget of its cost, if the front
+    /// is exact.
+    ///
+    /// # Panics
+    /// If there is no such point.
+    pub fn choices(&self, point: usize) -> Vec<usize> {
+        trace(&self.steps, point)
+    }
+}
+
+/// At most `count` (two or more) of the positions below `len`, evenly spread, both ends among them.
+pub fn evenly(len: usize, count: usize) -> impl Iterator<Item = usize> {
+    let kept = len.min(count);
+    (0..kept).map(move |i| i * (len - 1) / (kept - 1).max(1))
 }
 
 /// For each layer the sum of the smallest costs of it and all later layers; a zero at the end.
@@ -176,10 +247,24 @@ mod tests {
         best
     }
 
+    /// Every allocation that no other one beats, as cost and loss.
+    fn brute_front(layers: &[Vec<Choice>]) -> Vec<(u64, f64)> {
+        let top: u64 = layers.iter().flatten().map(|c| c.cost).sum();
+        let mut front: Vec<(u64, f64)> = Vec::new();
+        for (loss, cost) in (0..=top).filter_map(|budget| brute(layers, budget)) {
+            if front.last() != Some(&(cost, loss)) {
+                front.push((cost, loss));
+            }
+        }
+        front
+    }
+
+    fn choice() -> impl Strategy<Value = Choice> {
+        (0u64..40, 0u32..64).prop_map(|(cost, loss)| Choice { cost, loss: f64::from(loss) / 16.0 })
+    }
+
     fn problem() -> impl Strategy<Value = Vec<Vec<Choice>>> {
-        let choice = (0u64..40, 0u32..64)
-            .prop_map(|(cost, loss)| Choice { cost, loss: f64::from(loss) / 16.0 });
-        prop::collection::vec(prop::collection::vec(choice, 1..5), 1..6)
+        prop::collection::vec(prop::collection::vec(choice(), 1..5), 1..6)
     }
 
     proptest! {
@@ -198,6 +283,70 @@ mod tests {
                 (found, want) => prop_assert!(false, "{found:?} against {want:?}"),
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn the_front_is_that_of_an_exhaustive_search(
+            layers in prop::collection::vec(prop::collection::vec(choice(), 1..4), 0..5),
+        ) {
+            let front = Front::new(&layers);
+            let points = front.points();
+            prop_assert!(front.is_exact());
+            prop_assert_eq!(&points, &brute_front(&layers));
+            for (i, &(cost, loss)) in points.iter().enumerate() {
+                let chosen = front.choices(i);
+                prop_assert_eq!(totals(&layers, &chosen), (cost, loss));
+                // The choice under a budget is a point of the front, ties included.
+                prop_assert_eq!(allocate(&layers, cost), Ok(chosen));
+            }
+        }
+
+        #[test]
+        fn real_losses_give_the_same_choice_with_and_without_a_budget(
+            layers in prop::collection::vec(
+                prop::collection::vec((1u64..2000, 0.0f64..9.0), 1..6), 1..9,
+            ),
+            share in 0.0f64..1.0,
+        ) {
+            let row = |row: Vec<(u64, f64)>| {
+                row.into_iter().map(|(cost, loss)| Choice { cost, loss }).collect()
+            };
+            let layers: Vec<Vec<Choice>> = layers.into_iter().map(row).collect();
+            let front = Front::new(&layers);
+            let points = front.points();
+            prop_assert!(points.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 > w[1].1));
+            let (low, high) = (points[0].0, points[points.len() - 1].0);
+            let budget = low + ((high - low) as f64 * share) as u64;
+            let at = points.partition_point(|p| p.0 <= budget) - 1;
+            if front.is_exact() {
+                prop_assert_eq!(allocate(&layers, budget), Ok(front.choices(at)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_front_that_is_too_large_says_so_and_holds_allocations_only() {
+        let layers: Vec<Vec<Choice>> = (0..20u32)
+            .map(|i| {
+                (0..3u64).map(|k| Choice { cost: k << i, loss: 1.0 / (1 + (k << i)) as f64 }).collect()
+            })
+            .collect();
+        let front = Front::new(&layers);
+        assert!(!front.is_exact());
+        let points = front.points();
+        assert!(points.len() <= Front::LIMIT && points.len() > Front::LIMIT / 2);
+        for at in [0, 17, points.len() - 1] {
+            assert_eq!(totals(&layers, &front.choices(at)), points[at]);
+        }
+    }
+
+    #[test]
+    fn evenly_spread_positions_hold_both_ends() {
+        assert_eq!(evenly(10, 4).collect::<Vec<_>>(), [0, 3, 6, 9]);
+        assert_eq!(evenly(3, 64).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(evenly(1, 64).collect::<Vec<_>>(), [0]);
+        assert_eq!(evenly(0, 64).count(), 0);
     }
 
     #[test]
@@ -222,5 +371,6 @@ mod tests {
     #[test]
     fn no_layers_need_no_budget() {
         assert_eq!(allocate(&[], 0), Ok(vec![]));
+        assert_eq!(Front::new(&[]).points(), [(0, 0.0)]);
     }
 }
