@@ -21,8 +21,12 @@ pub use grant::{Grant, NoData, Unlabelled, UnlabelledIfAsked, Vault};
 
 /// Every method, in the order of the alphabet.
 pub static ALL: &[&dyn Method] = &[
+    &data_dependent::aciq::Aciq,
+    &data_dependent::entropy::Entropy,
+    &data_dependent::lp::Lp,
     &data_dependent::minmax::MinMax,
     &data_dependent::mse::Mse,
+    &data_dependent::percentile::Percentile,
     &mixed_precision::sensitivity::Sensitivity,
     &data_free::squant::SQuant,
     &extremely_low_bit::twn::Twn,

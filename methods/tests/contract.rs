@@ -185,7 +185,7 @@ fn an_image_that_is_not_a_number_is_named() {
     let mut pictures = Pictures::new(&graph, 20);
     pictures.data[777] = f32::NAN;
     let vault = Vault::with_calibration(Arc::new(pictures));
-    for name in ["minmax", "mse"] {
+    for name in ["aciq", "entropy", "lp", "minmax", "mse", "percentile"] {
         let method = find(name).unwrap();
         let run = Run { vault: vault.clone(), ..Run::new(engine, &graph, method, "w4a4") };
         let error = run.go(method).unwrap_err();

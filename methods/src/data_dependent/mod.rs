@@ -1,7 +1,11 @@
 //! Data-dependent methods: calibrated or trained on real images.
 
+pub mod aciq;
+pub mod entropy;
+pub mod lp;
 pub mod minmax;
 pub mod mse;
+pub mod percentile;
 
 use quantbench_core::card::{Default, Param, ParamRange};
 use quantbench_graph::Artefact;

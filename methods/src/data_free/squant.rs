@@ -112,7 +112,7 @@ impl Recipe for SQuant {
 }
 
 /// SQuant-E&K&C on one layer's weights: affine min-max grid per channel.
-fn round(tensor: &Tensor, layer: &Layer, bits: Bits) -> QuantTensor {
+pub fn round(tensor: &Tensor, layer: &Layer, bits: Bits) -> QuantTensor {
     let rows = channels(tensor, layer.axis);
     let style = WeightStyle::Affine;
     let (scale, zero) = rows.iter().map(|row| MinMax.weights(row, style, bits)).unzip();

@@ -3,17 +3,26 @@
 //! A variant is one file with one type: a search per channel of weights, and a streaming observer
 //! for activations whose memory does not grow with the number of images.
 
+mod aciq;
+mod entropy;
 mod extent;
 mod histogram;
+mod lp;
 mod minmax;
 mod mse;
+mod percentile;
+mod pieces;
 
 use quantbench_core::{Bits, Grid};
 
+pub use aciq::{Aciq, Distribution, gauss_clip, laplace_clip};
+pub use entropy::Entropy;
 pub use extent::Extent;
 pub use histogram::Histogram;
+pub use lp::Lp;
 pub use minmax::MinMax;
 pub use mse::{FACTORS, Mse};
+pub use percentile::Percentile;
 
 /// Values per work item when a slice is spread over threads.
 ///
