@@ -11,6 +11,7 @@ use quantbench_graph::{Artefact, Graph, GraphError, Layer, Sites};
 use thiserror::Error;
 
 use crate::grant::{Grant, Vault};
+use crate::statistics::Statistics;
 
 /// What a method is asked to do.
 pub struct Job<'a> {
@@ -76,6 +77,7 @@ pub struct Context<'a> {
     progress: &'a mut Progress<'a>,
     cancelled: &'a AtomicBool,
     cost: Option<&'a dyn CostModel>,
+    statistics: Option<&'a dyn Statistics>,
 }
 
 impl<'a> Context<'a> {
@@ -97,6 +99,7 @@ impl<'a> Context<'a> {
             progress,
             cancelled,
             cost: None,
+            statistics: None,
         }
     }
 
@@ -110,6 +113,18 @@ impl<'a> Context<'a> {
     /// The target's cost, where the card asks for one.
     pub fn cost(&self) -> Option<&dyn CostModel> {
         self.cost
+    }
+
+    /// The same context with summaries of activations that are shared with other methods.
+    #[must_use]
+    pub fn with_statistics(mut self, statistics: &'a dyn Statistics) -> Self {
+        self.statistics = Some(statistics);
+        self
+    }
+
+    /// Summaries that are shared with other methods, where whoever runs this one keeps some.
+    pub fn statistics(&self) -> Option<&'a dyn Statistics> {
+        self.statistics
     }
 
     /// Reports progress and returns an error if the run was cancelled: call it between steps.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quantbench_core::Needs;
-use quantbench_core::source::{ImageSource, LabelledSource, SourceError};
+use quantbench_core::source::{Granted, ImageSource, LabelledSource, SourceError};
 use quantbench_core::tensor::Tensor;
 
 use crate::contract::MethodError;
@@ -73,6 +73,16 @@ impl ImageSource for Counted {
         let read = batch.dims.first().copied().unwrap_or(0);
         self.counts.images.fetch_add(read as u64, Ordering::Relaxed);
         Ok(batch)
+    }
+
+    fn granted(&self) -> Option<&dyn Granted> {
+        Some(self)
+    }
+}
+
+impl Granted for Counted {
+    fn count_pass(&self) {
+        self.counts.images.fetch_add(self.images.len() as u64, Ordering::Relaxed);
     }
 }
 

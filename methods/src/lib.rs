@@ -13,11 +13,13 @@ pub mod extremely_low_bit;
 pub mod grant;
 pub mod mixed_precision;
 pub mod parts;
+pub mod statistics;
 
 use thiserror::Error;
 
 pub use contract::{Context, Job, Method, MethodError, Progress, Recipe};
 pub use grant::{Grant, NoData, Unlabelled, UnlabelledIfAsked, Vault};
+pub use statistics::{Ask, Found, Gather, Statistics};
 
 /// Every method, in the order of the alphabet.
 pub static ALL: &[&dyn Method] = &[

@@ -22,8 +22,21 @@ pub trait ImageSource: Send + Sync {
     /// Dimensions of one image, for example `[3, 32, 32]`.
     fn dims(&self) -> &[usize];
 
+    /// Whether these are all the images that a method was granted, in their order, so that what was
+    /// seen on them before holds for them again. A part of them, or images made by the method, are
+    /// not.
+    fn granted(&self) -> Option<&dyn Granted> {
+        None
+    }
+
     /// Images `start .. start + n` (cut at the end) as a tensor `[n, C, H, W]`.
     fn batch(&self, start: usize, n: usize) -> Result<Tensor, SourceError>;
+}
+
+/// All images of a grant.
+pub trait Granted {
+    /// Counts every image as read once more: what a pass over them gives was at hand.
+    fn count_pass(&self);
 }
 
 /// Images with their classes.

@@ -6,8 +6,9 @@ use quantbench_core::source::{ImageSource, SourceError};
 use quantbench_core::{Grid, Tensor};
 use quantbench_graph::{Graph, Site, Sites};
 
-use super::ranges::{Detail, Extent, Histogram, RangeEstimator, Summary};
+use super::ranges::{Detail, RangeEstimator, Summary};
 use crate::contract::{Context, MethodError};
+use crate::statistics::Ask;
 
 /// The first images of a source.
 pub struct First<'a> {
@@ -58,6 +59,7 @@ pub fn activation_grids(
 ///
 /// Memory does not grow with the number of images, and sums do not depend on the number of
 /// threads. An activation that is not finite is an error that names it.
+/// One pass over the images, unless [`Context::statistics`] has kept what it would give.
 pub fn summaries(
     graph: &Graph,
     values: &[&str],
@@ -65,29 +67,36 @@ pub fn summaries(
     detail: Detail,
     cx: &mut Context<'_>,
 ) -> Result<Vec<Summary>, MethodError> {
-    let mut seen = vec![Summary { extent: Extent::EMPTY, histogram: None }; values.len()];
-    let passes = match detail {
-        _ if values.is_empty() => 0,
-        Detail::Extent => 1,
-        Detail::Histogram => 2,
-    };
-    for pass in 0..passes {
-        cx.step(pass, passes, "activation ranges")?;
-        let batch = cx.batch;
-        cx.engine.taps(graph, values, images, batch, &mut |i, _dims, data| {
-            let Summary { extent, histogram } = &mut seen[i];
-            if pass == 0 {
-                *extent = extent.join(Extent::of_parallel(data));
-            } else {
-                let (lo, hi) = extent.with_zero();
-                histogram.get_or_insert_with(|| Histogram::new(lo, hi)).add(data);
-            }
-        })?;
-        if let Some(i) = seen.iter().position(|s| !s.extent.finite) {
-            return Err(MethodError::NotFinite { what: format!("activation {:?}", values[i]) });
-        }
+    if values.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(seen)
+    let Some((shared, granted)) = cx.statistics().zip(images.granted()) else {
+        return gather(graph, values, images, detail, cx);
+    };
+    let ask = Ask { graph, values, detail, images: images.len(), batch: cx.batch };
+    let found = shared.summaries(&ask, &mut || gather(graph, values, images, detail, cx))?;
+    if found.kept {
+        granted.count_pass();
+    }
+    Ok(found.summaries)
+}
+
+/// One pass over the images.
+fn gather(
+    graph: &Graph,
+    values: &[&str],
+    images: &dyn ImageSource,
+    detail: Detail,
+    cx: &mut Context<'_>,
+) -> Result<Vec<Summary>, MethodError> {
+    cx.step(0, 1, "activation ranges")?;
+    let mut seen = vec![Summary::empty(detail); values.len()];
+    let batch = cx.batch;
+    cx.engine.taps(graph, values, images, batch, &mut |i, _dims, data| seen[i].add(data))?;
+    match seen.iter().position(|s| !s.extent.finite) {
+        Some(i) => Err(MethodError::NotFinite { what: format!("activation {:?}", values[i]) }),
+        None => Ok(seen),
+    }
 }
 
 /// Gives every site that shares another's grid that grid.

@@ -27,9 +27,15 @@ impl Extent {
 
     /// The extent of a slice, on this thread.
     pub fn of(values: &[f32]) -> Self {
+        Self::and_zeros(values).0
+    }
+
+    /// The extent of a slice and how many of its values are zero.
+    pub(super) fn and_zeros(values: &[f32]) -> (Self, u64) {
         let mut lo = [f32::INFINITY; LANES];
         let mut hi = [f32::NEG_INFINITY; LANES];
         let mut odd = [0u32; LANES];
+        let mut none = [0u32; LANES];
         let blocks = values.chunks_exact(LANES);
         let rest = blocks.remainder();
         for block in blocks {
@@ -38,6 +44,7 @@ impl Extent {
                 lo[i] = if v < lo[i] { v } else { lo[i] };
                 hi[i] = if v > hi[i] { v } else { hi[i] };
                 odd[i] |= u32::from(v.to_bits() & EXPONENT == EXPONENT);
+                none[i] += u32::from(v == 0.0);
             }
         }
         let mut all = Self::EMPTY;
@@ -47,7 +54,8 @@ impl Extent {
         for &v in rest {
             all = all.join(Extent { lo: v, hi: v, finite: v.is_finite() });
         }
-        all
+        let zeros: u64 = none.iter().map(|&n| u64::from(n)).sum();
+        (all, zeros + rest.iter().filter(|v| **v == 0.0).count() as u64)
     }
 
     /// The extent of a slice, spread over the worker threads.

@@ -12,6 +12,7 @@ mod minmax;
 mod mse;
 mod percentile;
 mod pieces;
+mod stored;
 
 use quantbench_core::{Bits, Grid};
 
@@ -26,8 +27,8 @@ pub use percentile::Percentile;
 
 /// Values per work item when a slice is spread over threads.
 ///
-/// Fixed, and results are joined in the order of the items, so that sums do not depend on the
-/// number of threads.
+/// Fixed, so that whoever joins floating-point sums in the order of the items does not depend on
+/// the number of threads.
 pub const CHUNK: usize = 1 << 18;
 
 /// Which uniform grid weights get.
@@ -69,13 +70,26 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The summary of nothing.
+    pub fn empty(detail: Detail) -> Self {
+        let histogram = (detail == Detail::Histogram).then(Histogram::new);
+        Self { extent: Extent::EMPTY, histogram }
+    }
+
+    /// Adds values, spread over the worker threads; what results does not depend on their number.
+    pub fn add(&mut self, values: &[f32]) {
+        let more = match &mut self.histogram {
+            Some(histogram) => histogram.add(values),
+            None => Extent::of_parallel(values),
+        };
+        self.extent = self.extent.join(more);
+    }
+
     /// The summary of a slice, for tests and small tensors.
     pub fn of(values: &[f32]) -> Self {
-        let extent = Extent::of(values);
-        let (lo, hi) = extent.with_zero();
-        let mut histogram = Histogram::new(lo, hi);
-        histogram.add(values);
-        Self { extent, histogram: Some(histogram) }
+        let mut seen = Self::empty(Detail::Histogram);
+        seen.add(values);
+        seen
     }
 }
 
