@@ -88,16 +88,44 @@ impl Drop for WorkFolder {
 
 /// Compares the archive's checksum with the manifest's.
 fn verify(archive: &Archive, path: &Path) -> Result<(), DataError> {
-    let (kind, expected, found) = match (&archive.sha256, &archive.md5) {
-        (Some(sum), _) => ("SHA-256", sum, checksum::<Sha256>(path)?),
-        (None, Some(sum)) => ("MD5", sum, checksum::<Md5>(path)?),
-        (None, None) => return Ok(()), // Refused when the manifest was parsed.
-    };
-    if found == *expected {
-        return Ok(());
+    // One without a checksum was refused when the manifest was parsed.
+    archive.sum().map_or(Ok(()), |sum| sum.check(path))
+}
+
+/// The stated checksum of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sum {
+    /// SHA-256, 64 lower-case hexadecimal digits.
+    Sha256(String),
+    /// MD5, 32 lower-case hexadecimal digits.
+    Md5(String),
+}
+
+impl Sum {
+    /// Reads the file and compares.
+    ///
+    /// # Errors
+    /// [`DataError::Checksum`] with both sums, [`DataError::Io`] if the file cannot be read.
+    pub fn check(&self, path: &Path) -> Result<(), DataError> {
+        let (kind, expected, found) = match self {
+            Self::Sha256(sum) => ("SHA-256", sum, checksum::<Sha256>(path)?),
+            Self::Md5(sum) => ("MD5", sum, checksum::<Md5>(path)?),
+        };
+        if found == *expected {
+            return Ok(());
+        }
+        let expected = expected.clone();
+        Err(DataError::Checksum { path: path.to_path_buf(), kind, found, expected })
     }
-    let expected = expected.clone();
-    Err(DataError::Checksum { path: path.to_path_buf(), kind, found, expected })
+}
+
+impl std::fmt::Display for Sum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sha256(sum) => write!(f, "SHA-256 {sum}"),
+            Self::Md5(sum) => write!(f, "MD5 {sum}"),
+        }
+    }
 }
 
 fn checksum<D: Digest>(path: &Path) -> Result<String, DataError> {

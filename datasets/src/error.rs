@@ -120,6 +120,19 @@ pub enum DataError {
         /// Images in the manifest.
         expected: usize,
     },
+    /// More images than any data set has.
+    #[error(
+        "data set {dataset}: the {part} split holds {found} images; expected fewer than 2^32: its \
+         files or the dims in its manifest are wrong"
+    )]
+    TooMany {
+        /// Name of the data set.
+        dataset: String,
+        /// The split.
+        part: Part,
+        /// Images found.
+        found: usize,
+    },
     /// A label that is no class.
     #[error(
         "data set {dataset}: record {record} of the {part} split has label {label}; expected 0 to \
@@ -151,6 +164,50 @@ pub enum DataError {
         found: String,
         /// Hash in the manifest.
         expected: String,
+    },
+    /// An image file that cannot be decoded.
+    #[error(
+        "{}: {reason}; expected a whole JPEG or PNG: fetch it again or remove it", path.display()
+    )]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its content.
+        reason: String,
+    },
+    /// An image that preprocessing does not bring to the size that the model reads.
+    #[error(
+        "{what}: {found:?} cannot become {expected:?} by preprocessing {preprocess}; state resize \
+         and center_crop on the model card, or the right dims in the manifest"
+    )]
+    Size {
+        /// The image.
+        what: String,
+        /// Name and version of the preprocessing.
+        preprocess: String,
+        /// Channels, height and width of the file.
+        found: [usize; 3],
+        /// Channels, height and width that the model reads.
+        expected: [usize; 3],
+    },
+    /// A folder of images that is not as a folder of classes should be.
+    #[error("{}: {found}; {advice}", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What was expected, and what to do.
+        advice: String,
+    },
+    /// Files that changed after their canonical order was taken down.
+    #[error(
+        "{what}: the content is not what it was when its order was taken down; the order in the \
+         cache has been dropped: run again"
+    )]
+    Changed {
+        /// The file or files.
+        what: String,
     },
     /// More images were asked for than there are.
     #[error("cannot draw {asked} images: the split holds {available}; ask for at most that many")]

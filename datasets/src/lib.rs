@@ -8,11 +8,16 @@
 //! the network, and writes nowhere but below the cache folder.
 
 mod archive;
+mod decode;
 mod error;
 mod images;
+mod index;
 mod loader;
 mod manifest;
 mod preprocess;
+mod raster;
+mod records;
+mod resample;
 mod roots;
 pub mod shapes;
 mod split;
@@ -21,11 +26,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use archive::Sum;
 pub use error::DataError;
 pub use images::Images;
 pub use loader::{load, present};
 pub use manifest::{Archive, DatasetManifest, Loader, Parts};
 pub use preprocess::Preprocess;
+pub use raster::Raster;
+pub use resample::Interpolation;
 pub use roots::DataRoots;
 pub use split::{Split, VALIDATION};
 

@@ -1,21 +1,14 @@
-//! From a manifest to the raw records of a split.
+//! From a manifest to a split.
 
 mod cifar;
 mod files;
+pub(crate) mod folder;
 mod idx;
 
 use crate::manifest::Loader;
+use crate::records::{Records, Source};
+use crate::split::Body;
 use crate::{DataError, DataRoots, DatasetManifest, Part, Split, shapes};
-
-/// Records as they lie in the files, each with its label bytes in front.
-pub(crate) struct Records {
-    /// All records, one after the other.
-    pub bytes: Vec<u8>,
-    /// Label bytes in front of each record.
-    pub label_bytes: usize,
-    /// Files that they came from, for error messages.
-    pub files: String,
-}
 
 /// Whether the files of a split are on this machine, unpacked or in an archive; nothing is read or
 /// unpacked.
@@ -26,23 +19,30 @@ pub fn present(manifest: &DatasetManifest, part: Part, roots: &DataRoots) -> Res
     match manifest.loader {
         Loader::Shapes10 => Ok(()),
         Loader::Cifar10 | Loader::Cifar100 | Loader::Idx => files::present(manifest, part, roots),
+        Loader::Folder => folder::locate(manifest, part, roots).map(|_| ()),
     }
 }
 
-/// Loads a split: finds its files (unpacking an archive if need be), reads and checks them.
+/// Loads a split: finds its files (unpacking an archive if need be) and takes their canonical
+/// order, from the cache where the files are still the same.
 ///
 /// Checked are sizes and headers, labels, the number of images and the order-free hash where the
 /// manifest states them.
 pub fn load(manifest: &DatasetManifest, part: Part, roots: &DataRoots) -> Result<Split, DataError> {
-    let records = match manifest.loader {
-        Loader::Cifar10 => cifar::read(manifest, part, roots, 1)?,
-        Loader::Cifar100 => cifar::read(manifest, part, roots, 2)?,
-        Loader::Idx => idx::read(manifest, part, roots)?,
-        Loader::Shapes10 => {
-            Records { bytes: shapes::records(part), label_bytes: 1, files: "computed".to_string() }
-        }
+    let body = match manifest.loader {
+        Loader::Cifar10 => Body::Records(cifar::open(manifest, part, roots, 1)?),
+        Loader::Cifar100 => Body::Records(cifar::open(manifest, part, roots, 2)?),
+        Loader::Idx => Body::Records(idx::open(manifest, part, roots)?),
+        Loader::Folder => Body::Folder(folder::open(manifest, part, roots)?),
+        Loader::Shapes10 => Body::Records(Records {
+            source: Source::Shapes(part),
+            count: shapes::count(part),
+            label_bytes: 1,
+            size: shapes::RECORD,
+            origin: "computed".to_string(),
+        }),
     };
-    Split::new(manifest, part, records)
+    Split::new(manifest, part, body, &roots.cache)
 }
 
 /// Compares a number of images with the one that the manifest states, if it states one.

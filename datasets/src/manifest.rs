@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use quantbench_core::names;
 
+use crate::archive::Sum;
 use crate::{DataError, Part, shapes};
 
 /// How the records of a data set are read.
@@ -16,6 +17,8 @@ pub enum Loader {
     Cifar100,
     /// The files of MNIST: images and labels apart, each with a header.
     Idx,
+    /// A folder for each class, a JPEG or PNG file for each image.
+    Folder,
     /// Computed by [`crate::shapes`], no files.
     Shapes10,
 }
@@ -58,8 +61,14 @@ pub struct Archive {
 }
 
 impl Archive {
+    /// Its stated checksum; none only if the manifest was not checked.
+    pub fn sum(&self) -> Option<Sum> {
+        let sha256 = self.sha256.clone().map(Sum::Sha256);
+        sha256.or_else(|| self.md5.clone().map(Sum::Md5))
+    }
+
     /// Whether it holds a folder, in contrast to a single packed file.
-    pub(crate) fn is_tar(&self) -> bool {
+    pub fn is_tar(&self) -> bool {
         [".tar.gz", ".tgz", ".tar.xz"].iter().any(|ending| self.file.ends_with(ending))
     }
 
@@ -81,9 +90,13 @@ pub struct DatasetManifest {
     pub loader: Loader,
     /// Number of classes; labels are below it.
     pub classes: usize,
-    /// Channels, height, width.
+    /// Names of the class folders in the order of the classes, for `folder`; none sorts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
+    /// Channels, height, width; for `folder` where the model card does not crop.
     pub dims: [usize; 3],
-    /// Paths below a data folder; for `idx` the images and then the labels of each split.
+    /// Paths below a data folder; for `idx` the images and then the labels of each split, for
+    /// `folder` the folder of each split.
     #[serde(default)]
     pub files: Parts<Vec<String>>,
     /// Archives that hold these files, the one to recommend first.
@@ -102,10 +115,11 @@ pub struct DatasetManifest {
 }
 
 /// The manifests under `configs/datasets`, in alphabetical order.
-const BUILTIN: [(&str, &str); 5] = [
+const BUILTIN: [(&str, &str); 6] = [
     ("cifar10.yaml", include_str!("../../configs/datasets/cifar10.yaml")),
     ("cifar100.yaml", include_str!("../../configs/datasets/cifar100.yaml")),
     ("fashion-mnist.yaml", include_str!("../../configs/datasets/fashion-mnist.yaml")),
+    ("imagenet.yaml", include_str!("../../configs/datasets/imagenet.yaml")),
     ("mnist.yaml", include_str!("../../configs/datasets/mnist.yaml")),
     ("shapes10.yaml", include_str!("../../configs/datasets/shapes10.yaml")),
 ];
@@ -148,11 +162,11 @@ impl DatasetManifest {
             let found = &self.name;
             return Err(("name", format!("{found:?} is not kebab-case; expected a-z, 0-9 and -")));
         }
-        if !(2..=256).contains(&self.classes) {
-            return Err((
-                "classes",
-                format!("{} is out of range; expected 2 to 256, labels are bytes", self.classes),
-            ));
+        // Labels of records are bytes, those of folders two bytes.
+        let most = if self.loader == Loader::Folder { 65_536 } else { 256 };
+        if !(2..=most).contains(&self.classes) {
+            let found = self.classes;
+            return Err(("classes", format!("{found} is out of range; expected 2 to {most}")));
         }
         if self.dims.iter().any(|d| !(1..=4096).contains(d)) {
             let found = self.dims;
@@ -202,13 +216,23 @@ impl DatasetManifest {
             let expected = match (self.loader, files.len()) {
                 (Loader::Idx, n) if n != 2 => "the images and then the labels, two files",
                 (Loader::Cifar10 | Loader::Cifar100, 0) => "at least one file",
+                (Loader::Folder, n) if n != 1 => "one folder, which holds those of the classes",
                 (Loader::Shapes10, n) if n != 0 => "no files, the images are computed",
                 _ => continue,
             };
             let message = format!("{part} names {} files; expected {expected}", files.len());
             return Err(("files", message));
         }
+        self.check_class_names().map_err(|message| ("class_names", message))?;
         match self.loader {
+            Loader::Folder if self.dims[0] != 3 => {
+                Err(("dims", format!("{:?}; images of folders have 3 channels", self.dims)))
+            }
+            Loader::Folder if !self.archives.is_empty() => Err((
+                "archives",
+                "archives of image folders are not unpacked; expected none, unpack them yourself"
+                    .to_string(),
+            )),
             Loader::Idx if self.dims[0] != 1 => {
                 Err(("dims", format!("{:?} has more than one channel; idx has one", self.dims)))
             }
@@ -219,6 +243,28 @@ impl DatasetManifest {
                 Err(("classes", format!("{}; shapes10 has 10", self.classes)))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+impl DatasetManifest {
+    /// Whether the names of class folders are names, each once, and as many as there are classes.
+    fn check_class_names(&self) -> Result<(), String> {
+        let Some(names) = &self.class_names else { return Ok(()) };
+        if self.loader != Loader::Folder {
+            return Err("only the folder loader reads class folders; remove the key".to_string());
+        }
+        if names.len() != self.classes {
+            return Err(format!("{} names for {} classes", names.len(), self.classes));
+        }
+        for name in names {
+            relative(name)?;
+        }
+        let mut sorted: Vec<&String> = names.iter().collect();
+        sorted.sort_unstable();
+        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(format!("{:?} is named twice", pair[0])),
+            None => Ok(()),
         }
     }
 }
@@ -332,8 +378,30 @@ mod tests {
             ("loader: cifar10", "loader: shapes10", "expected no files"),
             ("licence: none stated\n", "", "missing field `licence`"),
             ("classes: 3", "classes: many", "classes: invalid type"),
+            ("classes: 3", "classes: 300", "line 4: classes: 300 is out of range; expected 2 to 256"),
+            ("dims:", "class_names: [a, b, c]\ndims:", "class_names: only the folder loader"),
         ] {
             let text = complaint(from, to);
+            assert!(text.contains(expected), "{text}\nshould contain {expected}");
+        }
+    }
+
+    #[test]
+    fn manifests_of_folders_are_checked() {
+        const FOLDER: &str = "name: tiny\nsummary: A tiny one.\nloader: folder\nclasses: 2\n\
+            class_names: [ant, bee]\ndims: [3, 2, 2]\nfiles:\n  train: [t]\n  test: [v]\n\
+            source: here\nlicence: none stated\n";
+        assert!(DatasetManifest::parse(FOLDER, "tiny.yaml").is_ok());
+        for (from, to, expected) in [
+            ("[ant, bee]", "[ant]", "line 5: class_names: 1 names for 2 classes"),
+            ("[ant, bee]", "[ant, ant]", "line 5: class_names: \"ant\" is named twice"),
+            ("[ant, bee]", "[ant, ../b]", "line 5: class_names: \"../b\" is not a plain"),
+            ("[3, 2, 2]", "[1, 2, 2]", "line 6: dims: [1, 2, 2]; images of folders have 3"),
+            ("train: [t]", "train: [t, u]", "line 7: files: train names 2 files; expected one"),
+            ("classes: 2", "classes: 70000", "line 4: classes: 70000 is out of range"),
+        ] {
+            let text = DatasetManifest::parse(&FOLDER.replace(from, to), "tiny.yaml");
+            let text = text.unwrap_err().to_string();
             assert!(text.contains(expected), "{text}\nshould contain {expected}");
         }
     }

@@ -48,6 +48,13 @@ impl DataRoots {
         regular.or_else(|| paths.iter().find(|path| path.exists())).cloned()
     }
 
+    /// The first directory of this name, else the first thing of this name at all, else none.
+    pub fn find_folder(&self, name: &str) -> Option<PathBuf> {
+        let paths: Vec<PathBuf> = self.search_path().iter().map(|dir| dir.join(name)).collect();
+        let folder = paths.iter().find(|path| path.is_dir());
+        folder.or_else(|| paths.iter().find(|path| path.exists())).cloned()
+    }
+
     /// The user's folders for an error message.
     pub fn described(&self) -> String {
         let dirs: Vec<String> = self.dirs.iter().map(|d| d.display().to_string()).collect();

@@ -32,16 +32,28 @@ type Canvas = [Colour; PLANE];
 
 /// All records of a split, one after the other; the classes take turns.
 pub fn records(part: Part) -> Vec<u8> {
-    let (count, tag) = match part {
-        Part::Train => (TRAIN, 1),
-        Part::Test => (TEST, 2),
-    };
-    let mut out = vec![0; count * RECORD];
-    out.par_chunks_exact_mut(RECORD).enumerate().for_each(|(index, record)| {
-        let label = (index % CLASSES.len()) as u8;
-        paint(label, &mut Random::of_image(tag, index as u64), record);
-    });
+    let mut out = vec![0; count(part) * RECORD];
+    let images = out.par_chunks_exact_mut(RECORD).enumerate();
+    images.for_each(|(index, out)| record(part, index, out));
     out
+}
+
+/// Images of a split.
+pub(crate) fn count(part: Part) -> usize {
+    match part {
+        Part::Train => TRAIN,
+        Part::Test => TEST,
+    }
+}
+
+/// Computes one record; each has randomness of its own, so that none needs another.
+pub(crate) fn record(part: Part, index: usize, out: &mut [u8]) {
+    let tag = match part {
+        Part::Train => 1,
+        Part::Test => 2,
+    };
+    let label = (index % CLASSES.len()) as u8;
+    paint(label, &mut Random::of_image(tag, index as u64), out);
 }
 
 /// Paints one image of the class into its record.

@@ -1,103 +1,168 @@
 //! A split in canonical order, and the choices made from it.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use quantbench_core::hash;
 use quantbench_core::rng::{self, Rng};
 use rayon::prelude::*;
 
-use crate::loader::{Records, check_count};
-use crate::{DataError, DatasetManifest, Part};
+use crate::index::{Covers, Index, cache};
+use crate::loader::folder::Folder;
+use crate::loader::check_count;
+use crate::records::Records;
+use crate::{DataError, DatasetManifest, Part, Raster, decode};
 
 /// Training records held back for rewards and early stopping.
 pub const VALIDATION: usize = 5_000;
 
+/// Records that are read and hashed at a time while an index is made.
+const AT_A_TIME: usize = 4_096;
+
+/// Where the pixels of a split come from.
+pub(crate) enum Body {
+    /// Records of equal size.
+    Records(Records),
+    /// A file for each image.
+    Folder(Folder),
+}
+
 /// The images of a split with labels, ordered by the SHA-256 of their raw records.
 ///
 /// File order differs between archives of the same data; the canonical order does not.
+/// Pixels stay in their files until they are asked for, and each record that is read is compared
+/// with its id.
 pub struct Split {
-    /// Records in file order.
-    bytes: Vec<u8>,
-    /// Bytes of one record.
-    record: usize,
-    /// Label bytes in front of a record's pixels.
-    label_bytes: usize,
-    /// Index of each image's record, in canonical order.
-    order: Vec<u32>,
-    labels: Vec<u16>,
-    ids: Vec<[u8; 32]>,
+    body: Body,
+    index: Index,
+    /// The kept index, which is removed if the files turn out to be others.
+    kept: PathBuf,
     /// SHA-256 over the sorted SHA-256 digests of the records: the identity of the split.
     pub hash: String,
-    /// Channels, height, width.
+    /// Channels, height, width; of a folder's images before the preprocessing of a model.
     pub dims: [usize; 3],
     /// Number of classes.
     pub classes: usize,
 }
 
 impl Split {
+    /// Takes the canonical order from the cache, else makes it, and compares it with the manifest.
     pub(crate) fn new(
         manifest: &DatasetManifest,
         part: Part,
-        records: Records,
+        body: Body,
+        cache_folder: &Path,
     ) -> Result<Self, DataError> {
-        let Records { bytes, label_bytes, files } = records;
-        let dataset = || manifest.name.clone();
-        let record = label_bytes + manifest.pixels();
-        let count = bytes.len() / record;
+        let count = body.len();
         if count == 0 {
-            return Err(DataError::Empty { dataset: dataset(), part, files });
-        }
-        // The last label byte counts: the fine label of CIFAR-100.
-        let label = |at: usize| u16::from(bytes[at * record + label_bytes - 1]);
-        let classes = manifest.classes;
-        if let Some(at) = (0..count).find(|at| usize::from(label(*at)) >= classes) {
-            let label = label(at);
-            return Err(DataError::Label { dataset: dataset(), part, record: at, label, classes });
+            let (dataset, files) = (manifest.name.clone(), body.origin());
+            return Err(DataError::Empty { dataset, part, files });
         }
         check_count(manifest, part, count)?;
-        let digests: Vec<[u8; 32]> = bytes.par_chunks_exact(record).map(hash::sha256).collect();
-        let mut order: Vec<u32> = (0..count as u32).collect();
-        order.par_sort_unstable_by_key(|at| (digests[*at as usize], *at));
-        let labels = order.iter().map(|at| label(*at as usize)).collect();
-        let ids: Vec<[u8; 32]> = order.iter().map(|at| digests[*at as usize]).collect();
-        let found = hash::order_free(digests);
-        if let Some(expected) =
-            manifest.hashes.as_ref().map(|h| h.of(part)).filter(|h| **h != found)
-        {
-            let expected = expected.clone();
-            return Err(DataError::Content { dataset: dataset(), part, found, expected });
+        if u32::try_from(count).is_err() {
+            return Err(DataError::TooMany { dataset: manifest.name.clone(), part, found: count });
         }
-        let (hash, dims) = (found, manifest.dims);
-        Ok(Self { bytes, record, label_bytes, order, labels, ids, hash, dims, classes })
+        let (place, key) = body.stamp(manifest, part)?;
+        let name = format!("{}-{part}-{}.index", manifest.name, &hash::hex(&place)[..16]);
+        let kept = cache_folder.join("index").join(name);
+        let covers = body.covers();
+        let index = match cache::load(&kept, &key, covers).filter(|i| i.order.len() == count) {
+            Some(index) => index,
+            None => {
+                let index = body.index(manifest, part)?;
+                // Files that changed meanwhile are hashed again the next time, and so is everything
+                // if the cache cannot be written: slower, not wrong.
+                if body.stamp(manifest, part)?.1 == key {
+                    let _ = cache::store(&kept, &key, &index);
+                }
+                index
+            }
+        };
+        let stated = manifest.hashes.as_ref().map(|h| h.of(part));
+        if let Some(expected) = stated.filter(|h| **h != index.hash) {
+            let (expected, found) = (expected.clone(), index.hash);
+            return Err(DataError::Content { dataset: manifest.name.clone(), part, found, expected });
+        }
+        let (hash, dims, classes) = (index.hash.clone(), manifest.dims, manifest.classes);
+        Ok(Self { body, index, kept, hash, dims, classes })
     }
 
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.index.order.len()
     }
 
     /// Whether there are none; never true for a loaded split.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.index.order.is_empty()
     }
 
     /// Class of each image in canonical order.
     pub fn labels(&self) -> &[u16] {
-        &self.labels
+        &self.index.labels
     }
 
     /// SHA-256 of each image's raw record in canonical order: the images' ids.
     pub fn ids(&self) -> &[[u8; 32]] {
-        &self.ids
+        &self.index.ids
     }
 
-    /// Pixels of the `i`-th image in canonical order, plane by plane.
+    /// The `i`-th image in canonical order, read and decoded.
     ///
     /// # Panics
     /// If `i` is not below [`Split::len`].
-    pub fn pixels(&self, i: usize) -> &[u8] {
-        let start = self.order[i] as usize * self.record;
-        &self.bytes[start + self.label_bytes..start + self.record]
+    pub fn image(&self, i: usize) -> Result<Raster, DataError> {
+        match &self.body {
+            Body::Records(_) => {
+                let [channels, height, width] = self.dims;
+                let data = self.pixels(&[i])?.unwrap_or_default();
+                Ok(Raster { channels, height, width, data })
+            }
+            Body::Folder(folder) => {
+                let path = folder.path(self.index.order[i] as usize);
+                let bytes = std::fs::read(&path).map_err(DataError::io("read", &path))?;
+                if hash::sha256(&bytes) != self.index.ids[i] {
+                    return Err(self.changed(path.display().to_string()));
+                }
+                decode::rgb(&bytes).map_err(|reason| DataError::Image { path, reason })
+            }
+        }
+    }
+
+    /// Pixels of the images at `chosen`, one after the other, plane by plane; none where images
+    /// are files of their own, which are decoded when they are needed.
+    pub(crate) fn pixels(&self, chosen: &[usize]) -> Result<Option<Vec<u8>>, DataError> {
+        let Body::Records(records) = &self.body else { return Ok(None) };
+        let wanted: Vec<u32> = chosen.iter().map(|i| self.index.order[*i]).collect();
+        let mut bytes = records.read(&wanted)?;
+        let same = bytes
+            .par_chunks_exact(records.size)
+            .zip(chosen)
+            .all(|(record, i)| hash::sha256(record) == self.index.ids[*i]);
+        if !same {
+            return Err(self.changed(records.origin.clone()));
+        }
+        let pixels = records.size - records.label_bytes;
+        for at in 0..chosen.len() {
+            let from = at * records.size + records.label_bytes;
+            bytes.copy_within(from..from + pixels, at * pixels);
+        }
+        bytes.truncate(chosen.len() * pixels);
+        Ok(Some(bytes))
+    }
+
+    /// The `i`-th image as an error message names it.
+    pub(crate) fn name_of(&self, i: usize) -> String {
+        match &self.body {
+            Body::Records(records) => format!("record {} of {}", self.index.order[i], records.origin),
+            Body::Folder(folder) => folder.path(self.index.order[i] as usize).display().to_string(),
+        }
+    }
+
+    /// The error of files that are not those that were indexed; the index is not used again.
+    fn changed(&self, what: String) -> DataError {
+        let _ = std::fs::remove_file(&self.kept);
+        DataError::Changed { what }
     }
 
     /// Draw `d` of `n` images: indices in canonical order, nested in `n`, the same for all
@@ -119,4 +184,82 @@ impl Split {
     pub fn validation(&self) -> Range<usize> {
         self.len().saturating_sub(VALIDATION)..self.len()
     }
+}
+
+impl Body {
+    fn len(&self) -> usize {
+        match self {
+            Body::Records(records) => records.count,
+            Body::Folder(folder) => folder.len(),
+        }
+    }
+
+    fn origin(&self) -> String {
+        match self {
+            Body::Records(records) => records.origin.clone(),
+            Body::Folder(folder) => folder.root.display().to_string(),
+        }
+    }
+
+    fn covers(&self) -> Covers {
+        match self {
+            Body::Records(_) => Covers::Ids,
+            Body::Folder(_) => Covers::IdsAndLabels,
+        }
+    }
+
+    /// Place and key of the kept index.
+    fn stamp(
+        &self,
+        manifest: &DatasetManifest,
+        part: Part,
+    ) -> Result<([u8; 32], [u8; 32]), DataError> {
+        let about = format!(
+            "{:?} {part} {} {:?} {:?}",
+            manifest.loader, manifest.classes, manifest.dims, manifest.class_names
+        );
+        let mut stamp = crate::index::stamp::Stamp::new(about.as_bytes());
+        match self {
+            Body::Records(records) => {
+                for path in records.paths() {
+                    stamp.place(path);
+                    let facts = path.metadata().map_err(DataError::io("read", path))?;
+                    stamp.file(path, &facts);
+                }
+            }
+            Body::Folder(folder) => folder.stamp(&mut stamp)?,
+        }
+        Ok(stamp.finish())
+    }
+
+    /// Reads and hashes everything.
+    fn index(&self, manifest: &DatasetManifest, part: Part) -> Result<Index, DataError> {
+        let (digests, labels) = match self {
+            Body::Records(records) => digests(records, manifest, part)?,
+            Body::Folder(folder) => (folder.digests()?, folder.labels.clone()),
+        };
+        Ok(Index::new(&digests, &labels, self.covers()))
+    }
+}
+
+/// Digest and label of every record in file order; never more than a few records in memory.
+fn digests(
+    records: &Records,
+    manifest: &DatasetManifest,
+    part: Part,
+) -> Result<(Vec<[u8; 32]>, Vec<u16>), DataError> {
+    let mut digests = Vec::with_capacity(records.count);
+    let mut labels = Vec::with_capacity(records.count);
+    let all: Vec<u32> = (0..records.count as u32).collect();
+    for wanted in all.chunks(AT_A_TIME) {
+        let bytes = records.read(wanted)?;
+        digests.par_extend(bytes.par_chunks_exact(records.size).map(hash::sha256));
+        labels.extend(bytes.chunks_exact(records.size).map(|r| u16::from(r[records.label_bytes - 1])));
+    }
+    let classes = manifest.classes;
+    if let Some(record) = labels.iter().position(|label| usize::from(*label) >= classes) {
+        let (dataset, label) = (manifest.name.clone(), labels[record]);
+        return Err(DataError::Label { dataset, part, record, label, classes });
+    }
+    Ok((digests, labels))
 }

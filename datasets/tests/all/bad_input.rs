@@ -235,8 +235,7 @@ fn more_images_than_there_are_cannot_be_drawn() {
     let split = Arc::new(place.load(&manifest(), Part::Train).unwrap());
     let error = split.draw(0, 8).unwrap_err().to_string();
     says(&error, &["cannot draw 8 images: the split holds 7"]);
-    let raw = Preprocess { name: "raw".into(), version: 1, divide: 1.0, mean: vec![], std: vec![] };
-    assert!(Images::new(split, vec![7], &raw).is_err());
+    assert!(Images::new(split, vec![7], &Preprocess::default()).is_err());
 }
 
 #[test]

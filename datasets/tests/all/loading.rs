@@ -14,15 +14,17 @@ fn archived(bytes: &[u8], file: &str) -> DatasetManifest {
     DatasetManifest { archives: vec![archive], ..manifest() }
 }
 
-fn loaded() -> Split {
+/// The training split with the folder that it reads from.
+fn loaded() -> (Place, Split) {
     let place = Place::new();
     place.put_all();
-    place.load(&manifest(), Part::Train).unwrap()
+    let split = place.load(&manifest(), Part::Train).unwrap();
+    (place, split)
 }
 
 #[test]
 fn canonical_order_is_that_of_the_record_hashes_and_ignores_the_files() {
-    let split = loaded();
+    let (_place, split) = loaded();
     let mut raw = records(0, 4);
     raw.extend(records(100, 3));
     let mut expected: Vec<(String, u16, Vec<u8>)> =
@@ -32,7 +34,7 @@ fn canonical_order_is_that_of_the_record_hashes_and_ignores_the_files() {
     for (i, (id, label, pixels)) in expected.iter().enumerate() {
         assert_eq!(quantbench_core::hash::hex(&split.ids()[i]), *id);
         assert_eq!(split.labels()[i], *label);
-        assert_eq!(split.pixels(i), pixels);
+        assert_eq!(split.image(i).unwrap().data, *pixels);
     }
     // The files the other way round, below data/: another file order, the same split.
     let place = Place::new();
@@ -52,7 +54,7 @@ fn an_archive_is_unpacked_once_and_then_reused() {
     place.put("data/tiny.tar.gz", &bytes);
     let manifest = archived(&bytes, "tiny.tar.gz");
     let split = place.load(&manifest, Part::Train).unwrap();
-    assert_eq!(split.hash, loaded().hash);
+    assert_eq!(split.hash, loaded().1.hash);
     let folder = format!("datasets/tiny/{}", &sha256(&bytes)[..16]);
     let expected = ["a", "b", "t"].map(|f| format!("{folder}/tiny/{f}.bin"));
     assert_eq!(place.cached(), expected, "only named files, no working folder left");
@@ -136,7 +138,7 @@ fn xz_archives_are_read() {
     manifest.files.train = vec!["tiny/a.bin".into()];
     let split = place.load(&manifest, Part::Train).unwrap();
     assert_eq!(split.len(), 2);
-    let mut found: Vec<&[u8]> = (0..2).map(|i| split.pixels(i)).collect();
+    let mut found: Vec<Vec<u8>> = (0..2).map(|i| split.image(i).unwrap().data).collect();
     found.sort_unstable();
     let expected = records(0, 2);
     assert_eq!(found, [&expected[1..13], &expected[14..]]);
@@ -154,7 +156,8 @@ fn racing_loads_all_succeed_and_leave_one_folder() {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(one)).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    assert!(hashes.iter().all(|h| *h == loaded().hash));
+    let (_place, expected) = loaded();
+    assert!(hashes.iter().all(|h| *h == expected.hash));
     assert_eq!(place.cached().len(), 3);
 }
 
@@ -167,7 +170,7 @@ fn the_fine_label_of_cifar100_counts() {
     let split = place
         .load(&DatasetManifest { loader: Loader::Cifar100, ..manifest() }, Part::Train)
         .unwrap();
-    let pairs: Vec<_> = (0..3).map(|i| (split.labels()[i], split.pixels(i)[0])).collect();
+    let pairs: Vec<_> = (0..3).map(|i| (split.labels()[i], split.image(i).unwrap().data[0])).collect();
     assert!(pairs.iter().all(|(label, pixel)| *label == u16::from(*pixel)), "{pairs:?}");
     assert_eq!(split.ids().len(), 3);
 }
@@ -201,7 +204,7 @@ fn idx_files_are_read_plain_and_packed_with_the_same_hash() {
     }
     let plain = place.load(&manifest, Part::Train).unwrap();
     assert_eq!((plain.len(), plain.dims), (4, [1, 2, 3]));
-    assert!((0..4).all(|i| plain.labels()[i] == u16::from(plain.pixels(i)[5])));
+    assert!((0..4).all(|i| plain.labels()[i] == u16::from(plain.image(i).unwrap().data[5])));
 
     let place = Place::new();
     for (name, bytes) in &files {
@@ -216,7 +219,7 @@ fn idx_files_are_read_plain_and_packed_with_the_same_hash() {
 
 #[test]
 fn draws_are_nested_distinct_and_pinned() {
-    let split = loaded();
+    let (_place, split) = loaded();
     let (all, some) = (split.draw(0, 7).unwrap(), split.draw(0, 3).unwrap());
     assert_eq!(some, all[..3]);
     assert_ne!(split.draw(1, 7).unwrap(), all);
@@ -227,9 +230,11 @@ fn draws_are_nested_distinct_and_pinned() {
 
 #[test]
 fn batches_are_cut_at_the_end_and_preprocessed_per_channel() {
-    let split = Arc::new(loaded());
+    let (_place, split) = loaded();
+    let split = Arc::new(split);
     let (mean, std) = (vec![0.5, 0.25, 0.125], vec![0.5, 1.0, 2.0]);
-    let preprocess = Preprocess { name: "p".into(), version: 1, divide: 255.0, mean, std };
+    let preprocess = Preprocess { divide: 255.0, mean, std, ..Preprocess::default() };
+    let pixels = split.image(2).unwrap().data;
     let images = Images::new(split.clone(), vec![5, 2, 2], &preprocess).unwrap();
     assert_eq!(images.labels(), [5, 2, 2].map(|i: usize| split.labels()[i]));
     let batch = images.batch(1, 64).unwrap();
@@ -237,7 +242,7 @@ fn batches_are_cut_at_the_end_and_preprocessed_per_channel() {
     assert_eq!(batch.data[..12], batch.data[12..]);
     for (at, value) in batch.data[..12].iter().enumerate() {
         let (m, s) = [(0.5, 0.5), (0.25, 1.0), (0.125, 2.0)][at / 4];
-        assert_eq!(*value, (f32::from(split.pixels(2)[at]) / 255.0 - m) / s);
+        assert_eq!(*value, (f32::from(pixels[at]) / 255.0 - m) / s);
     }
     assert!(images.batch(3, 1).unwrap().is_empty());
     assert!(images.batch(9, usize::MAX).unwrap().is_empty());

@@ -4,7 +4,10 @@
 
 mod bad_input;
 mod default_model;
+mod folders;
+mod kept_order;
 mod loading;
+mod pixels;
 mod real_data;
 mod shapes;
 mod tiny;

@@ -1,7 +1,7 @@
 //! Tiny data sets on disk.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -28,6 +28,7 @@ pub fn manifest() -> DatasetManifest {
         summary: "Tiny.".into(),
         loader: Loader::Cifar10,
         classes: 3,
+        class_names: None,
         dims: [3, 2, 2],
         files: Parts {
             train: vec!["tiny/a.bin".into(), "tiny/b.bin".into()],
@@ -81,7 +82,7 @@ impl Place {
         }
     }
 
-    /// Names of everything in the cache, sorted.
+    /// Names of everything in the cache but the kept orders, sorted.
     pub fn cached(&self) -> Vec<String> {
         fn walk(dir: &Path, base: &Path, out: &mut Vec<String>) {
             for entry in std::fs::read_dir(dir).into_iter().flatten() {
@@ -96,8 +97,20 @@ impl Place {
         let cache = self.0.path().join("cache");
         let mut out = Vec::new();
         walk(&cache, &cache, &mut out);
+        out.retain(|name| !name.starts_with("index/"));
         out.sort();
         out
+    }
+}
+
+impl Place {
+    /// The files with kept orders.
+    pub fn kept(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.0.path().join("cache/index"));
+        let mut kept: Vec<PathBuf> =
+            entries.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        kept.sort();
+        kept
     }
 }
 

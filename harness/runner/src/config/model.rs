@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use quantbench_core::hash::sha256_hex;
-use quantbench_datasets::{DEFAULT_MODEL, DataRoots, Preprocess};
+use quantbench_datasets::{DEFAULT_MODEL, DataRoots, Interpolation, Preprocess};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -50,6 +50,9 @@ pub struct ModelCard {
     pub file: ModelFile,
     /// SHA-256 of the file.
     pub sha256: String,
+    /// Where the file can be fetched; none for one that its user exports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Name of the data set that it classifies.
     pub dataset: String,
     /// From raw pixels to what the model reads.
@@ -116,11 +119,12 @@ impl ModelError {
     }
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "summary",
     "file",
     "sha256",
+    "url",
     "dataset",
     "preprocess",
     "fp32_top1",
@@ -149,6 +153,7 @@ impl ModelCard {
                 path => ModelFile::File(relative(file, path)?),
             },
             sha256: digits,
+            url: fields.get("url").map(Node::text).transpose()?,
             dataset: fields.need("dataset")?.text()?,
             preprocess: preprocess(fields.need("preprocess")?)?,
             fp32_top1: fields.get("fp32_top1").map(|n| n.real(0.0, 100.0)).transpose()?,
@@ -203,17 +208,42 @@ fn relative(node: &Node<'_>, path: &str) -> Result<String, ConfigError> {
     Err(node.fail(format_args!("{path:?} does not fit; expected a path below a data folder")))
 }
 
+fn interpolation(node: &Node<'_>) -> Result<Interpolation, ConfigError> {
+    match node.text()?.as_str() {
+        "bilinear" => Ok(Interpolation::Bilinear),
+        "bicubic" => Ok(Interpolation::Bicubic),
+        other => {
+            Err(node.fail(format_args!("{other:?} does not fit; expected bilinear or bicubic")))
+        }
+    }
+}
+
 /// Preprocessing, checked by its own room; the number of channels is only known with the data.
 fn preprocess(node: &Node<'_>) -> Result<Preprocess, ConfigError> {
-    let fields = node.fields(&["name", "version", "divide", "mean", "std"])?;
+    let fields = node.fields(&[
+        "name",
+        "version",
+        "resize",
+        "interpolation",
+        "center_crop",
+        "divide",
+        "mean",
+        "std",
+    ])?;
     let reals = |key: &str, low: f64| -> Result<Vec<f32>, ConfigError> {
         let Some(node) = fields.get(key) else { return Ok(Vec::new()) };
         node.list()?.iter().map(|n| Ok(n.real(low, 1e6)? as f32)).collect()
+    };
+    let side = |key: &str| -> Result<Option<usize>, ConfigError> {
+        fields.get(key).map(|n| Ok(n.whole(1, 4096)? as usize)).transpose()
     };
     let (mean, std) = (reals("mean", -1e6)?, reals("std", f64::MIN_POSITIVE)?);
     let preprocess = Preprocess {
         name: fields.need("name")?.name()?,
         version: fields.need("version")?.whole(1, u64::from(u32::MAX))? as u32,
+        resize: side("resize")?,
+        interpolation: fields.get("interpolation").map(interpolation).transpose()?,
+        center_crop: side("center_crop")?,
         divide: fields.get("divide").map_or(Ok(1.0), |n| n.real(1e-6, 1e6))? as f32,
         mean,
         std,
@@ -243,6 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn a_card_may_scale_and_crop() {
+        let keys = "resize: 256, interpolation: bicubic, center_crop: 224";
+        let text = GOOD.replace("divide: 255", keys);
+        let p = ModelCard::parse(&text, "tiny.yaml", None).unwrap().preprocess;
+        assert_eq!((p.resize, p.center_crop), (Some(256), Some(224)));
+        assert_eq!(p.interpolation, Some(Interpolation::Bicubic));
+    }
+
+    #[test]
     fn mistakes_are_named_with_line_and_way_out() {
         for (from, to, expected) in [
             (
@@ -260,6 +299,16 @@ mod tests {
                 "file: tiny.onnx",
                 "file: ../tiny.onnx",
                 "tiny.yaml:3: file: \"../tiny.onnx\" does not fit",
+            ),
+            (
+                "divide: 255",
+                "resize: 32, center_crop: 40",
+                "tiny.yaml:6: preprocess: preprocessing unit@1: center_crop is 40; expected at most",
+            ),
+            (
+                "divide: 255",
+                "resize: 32, interpolation: nearest",
+                "tiny.yaml:6: preprocess.interpolation: \"nearest\" does not fit; expected bilinear",
             ),
             ("std: [0.25]", "std: [0]", "tiny.yaml:6: preprocess.std[0]: 0 does not fit"),
             (
