@@ -32,6 +32,8 @@ pub enum Verb {
     Explain(ExplainArgs),
     /// Check runtime, data and CPU, and say how to get what is missing
     Doctor,
+    /// Download data sets and models to the data folder, checked, going on where it was cut
+    Fetch(FetchArgs),
     /// Show the expanded matrix of a survey, what is done, and the estimated time
     Plan(PlanArgs),
     /// Run a survey; run it again to go on where it stopped
@@ -77,6 +79,20 @@ pub struct ListArgs {
 pub struct ExplainArgs {
     /// Name of the method, see `list methods`
     pub method: String,
+}
+
+/// `fetch`.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Data sets and models, see `list datasets` and `list models`
+    #[arg(value_name = "NAME", conflicts_with = "all")]
+    pub names: Vec<String>,
+    /// Everything that has a manifest or a card
+    #[arg(long)]
+    pub all: bool,
+    /// Folder to put files into [default: the first of QUANTBENCH_DATA]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
 }
 
 /// Which part of a survey.

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Verb::List(args) => verbs::list::run(&args, configs),
         Verb::Explain(args) => verbs::explain::run(&args),
         Verb::Doctor => verbs::doctor::run(configs),
+        Verb::Fetch(args) => verbs::fetch::run(&args, configs),
         Verb::Plan(args) => verbs::plan::run(&args, configs),
         Verb::Run(args) => verbs::run::run(&args, configs),
         Verb::Status(args) => verbs::status::run(&args),

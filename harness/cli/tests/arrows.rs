@@ -31,6 +31,8 @@ const BEHIND: &[(&str, &[&str])] = &[
     ("prost", &["graph", "engine"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
+    ("mozjpeg", &["datasets"]),
+    ("ureq", &["cli"]),
 ];
 
 fn edges() -> BTreeMap<String, BTreeSet<String>> {

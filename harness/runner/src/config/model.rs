@@ -164,6 +164,14 @@ impl ModelCard {
         })
     }
 
+    /// Path of its file below a data folder; none for the embedded one.
+    pub fn file_name(&self) -> Option<&str> {
+        match &self.file {
+            ModelFile::Embedded => None,
+            ModelFile::File(file) => Some(file),
+        }
+    }
+
     /// Where the model is on this machine; its content is not looked at.
     pub fn locate(&self, roots: &DataRoots) -> Result<Place, ModelError> {
         let ModelFile::File(file) = &self.file else { return Ok(Place::Embedded) };

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn preprocess() -> Preprocess {
-        Preprocess { name: "raw".into(), version: 1, divide: 1.0, mean: vec![], std: vec![] }
+        Preprocess::default()
     }
 
     fn cell() -> Cell {

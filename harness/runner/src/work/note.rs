@@ -109,6 +109,7 @@ mod tests {
                 divide: 255.0,
                 mean: vec![0.485, 0.456, 0.406],
                 std: vec![0.229, 0.224, 0.225],
+                ..Preprocess::default()
             },
         }
     }
