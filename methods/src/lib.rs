@@ -30,6 +30,7 @@ pub static ALL: &[&dyn Method] = &[
     &data_dependent::mse::Mse,
     &data_dependent::percentile::Percentile,
     &mixed_precision::sensitivity::Sensitivity,
+    &mixed_precision::sensitivity_noise::SensitivityNoise,
     &data_free::squant::SQuant,
     &extremely_low_bit::twn::Twn,
 ];

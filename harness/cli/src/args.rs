@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use quantbench_core::bits::BitsError;
 use quantbench_core::{FirstLast, ImageRule, SitesRule, Widths};
 
 /// Benchmarks neural-network quantization methods against each other and reports accuracy, size
@@ -44,6 +45,8 @@ pub enum Verb {
     Report(ReportArgs),
     /// Quantize one model with one method into an ONNX file
     Quantize(QuantizeArgs),
+    /// Show layer by layer where a quantized model loses, and a spec that wins most of it back
+    Inspect(InspectArgs),
     /// Evaluate one model on a data set
     Eval(EvalArgs),
     /// One cell, on behalf of `run`
@@ -162,9 +165,9 @@ pub struct ReportArgs {
     pub out: Option<PathBuf>,
 }
 
-/// `quantize`.
+/// One model, one method, one spec: what `quantize` and `inspect` have in common.
 #[derive(Debug, Args)]
-pub struct QuantizeArgs {
+pub struct AskedArgs {
     /// Name from configs/models, or a path to an ONNX file
     #[arg(long)]
     pub model: String,
@@ -189,6 +192,12 @@ pub struct QuantizeArgs {
     /// Width of the first and last layer: fp32, 8bit or same
     #[arg(long, value_parser = parse_yaml::<FirstLast>, value_name = "RULE", default_value = "8bit")]
     pub first_last: FirstLast,
+    /// A layer that stays in FP32, by the name of its node or a pattern (*, ?); may be repeated
+    #[arg(long, value_name = "LAYER")]
+    pub exclude: Vec<String>,
+    /// Widths of a layer's weights and input, whatever the other rules say; may be repeated
+    #[arg(long = "layer-bits", value_name = "LAYER=WIDTHS", value_parser = layer_bits)]
+    pub layer_bits: Vec<(String, Widths)>,
     /// A parameter of the method; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE")]
     pub params: Vec<String>,
@@ -201,12 +210,35 @@ pub struct QuantizeArgs {
     /// Seed of the method's own randomness
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub seed: u64,
+}
+
+/// `quantize`.
+#[derive(Debug, Args)]
+pub struct QuantizeArgs {
+    #[command(flatten)]
+    pub asked: AskedArgs,
     /// Keep weights below 8 bits in 8-bit containers, for runtimes without 2- and 4-bit types
     #[arg(long)]
     pub portable: bool,
     /// ONNX file to write
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    pub asked: AskedArgs,
+    /// Training images, outside the calibration images, to measure accuracies on
+    #[arg(long, default_value_t = 1024, value_name = "N", value_parser = positive)]
+    pub images: usize,
+    /// Share of the drop that the suggested spec is to win back
+    #[arg(long, default_value_t = 0.75, value_name = "SHARE", value_parser = share)]
+    pub recover: f64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `eval`.
@@ -240,6 +272,23 @@ fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(n) if n > 0 => Ok(n),
         _ => Err("expected a whole number of at least 1".to_string()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(x) if x > 0.0 && x <= 1.0 => Ok(x),
+        _ => Err("expected a number above 0 and up to 1, for example 0.75".to_string()),
+    }
+}
+
+/// A layer and its widths; the last `=` parts them, so that a name may hold one.
+fn layer_bits(text: &str) -> Result<(String, Widths), String> {
+    match text.rsplit_once('=') {
+        Some((layer, bits)) if !layer.is_empty() => {
+            Ok((layer.to_string(), bits.parse().map_err(|e: BitsError| e.to_string())?))
+        }
+        _ => Err("expected LAYER=WIDTHS, for example /fc/Gemm=w8a8".to_string()),
     }
 }
 

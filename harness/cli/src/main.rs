@@ -1,6 +1,7 @@
 //! The binary `quantbench`: a table of contents.
 
 mod args;
+mod asked;
 mod context;
 mod exit;
 mod out;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Status(args) => verbs::status::run(&args),
         Verb::Report(args) => verbs::report::run(&args),
         Verb::Quantize(args) => verbs::quantize::run(&args, configs),
+        Verb::Inspect(args) => verbs::inspect::run(&args, configs),
         Verb::Eval(args) => verbs::eval::run(&args, configs),
         Verb::Worker => return verbs::worker::run(),
     };

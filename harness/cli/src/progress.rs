@@ -89,6 +89,11 @@ impl Progress {
         self.last = Some(Instant::now());
     }
 
+    /// Leaves no passing line behind.
+    pub fn end(&mut self) {
+        self.clear();
+    }
+
     fn clear(&mut self) {
         if self.width > 0 {
             let _ = write!(std::io::stderr(), "\r{:width$}\r", "", width = self.width);

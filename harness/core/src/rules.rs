@@ -70,6 +70,23 @@ impl Spec {
         }
         Ok(rules)
     }
+    /// The same spec with the rules of single layers written out by layer, without patterns.
+    ///
+    /// # Errors
+    /// As [`Spec::layer_rules`].
+    pub fn written_out(&self, layers: &[&str]) -> Result<Spec, RuleError> {
+        let rules = self.layer_rules(layers)?;
+        let mut spec = self.clone();
+        (spec.exclude, spec.layer_bits) = Default::default();
+        for (layer, rule) in layers.iter().zip(rules) {
+            match rule {
+                LayerRule::Common => {}
+                LayerRule::Excluded => _ = spec.exclude.insert((*layer).to_string()),
+                LayerRule::Own(own) => _ = spec.layer_bits.insert((*layer).to_string(), own),
+            }
+        }
+        Ok(spec)
+    }
 }
 
 /// Positions of the layers that a name or pattern means; a layer of exactly that name wins over
@@ -108,7 +125,11 @@ mod tests {
             (&["/a/conv?/Conv"], &[], [Common, Excluded, Excluded, Common]),
             (&[], &[("*Conv", "w8a4")], [own, own, own, Common]),
         ] {
-            assert_eq!(spec(exclude, bits).layer_rules(&LAYERS), Ok(want.to_vec()), "{exclude:?}");
+            let spec = spec(exclude, bits);
+            assert_eq!(spec.layer_rules(&LAYERS), Ok(want.to_vec()), "{exclude:?}");
+            let plain = spec.written_out(&LAYERS).unwrap();
+            assert!(plain.exclude.iter().chain(plain.layer_bits.keys()).all(|n| !n.contains('*')));
+            assert_eq!(plain.layer_rules(&LAYERS), Ok(want.to_vec()));
         }
     }
 
@@ -116,7 +137,10 @@ mod tests {
     fn entries_that_do_not_fit_are_named() {
         let text = |spec: Spec| spec.layer_rules(&LAYERS).unwrap_err().to_string();
         let near = text(spec(&["/a/conv3/Conv"], &[]));
-        assert!(near.starts_with("exclude: there is no layer \"/a/conv3/Conv\"; did you mean"), "{near}");
+        assert!(
+            near.starts_with("exclude: there is no layer \"/a/conv3/Conv\"; did you mean"),
+            "{near}"
+        );
         let none = text(spec(&[], &[("b*", "w8a8")]));
         assert!(none.contains("layer_bits: there is no layer \"b*\"; known: /stem/Conv"), "{none}");
         // A pattern that is none is a name like any other.

@@ -230,8 +230,10 @@ mod tests {
             let exclude = names.iter().map(ToString::to_string).collect();
             Spec { exclude, ..Spec::from_widths("w4a4".parse().unwrap()) }.exclude_label()
         };
-        let (one, other) =
-            (["/layer1/0/conv1/Conv", "/layer1/0/conv2/Conv"], ["/layer1/0/conv1/Conv", "/fc/Gemm_long_name"]);
+        let (one, other) = (
+            ["/layer1/0/conv1/Conv", "/layer1/0/conv2/Conv"],
+            ["/layer1/0/conv1/Conv", "/fc/Gemm_long_name"],
+        );
         assert!(label(&one).starts_with("2 layers ") && label(&one).len() == 15, "{}", label(&one));
         assert_ne!(label(&one), label(&other));
     }

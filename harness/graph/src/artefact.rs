@@ -7,7 +7,7 @@ use quantbench_core::{Granularity, Grid, QuantTensor, names};
 use thiserror::Error;
 
 use crate::graph::Graph;
-use crate::walk::is_float_initializer;
+use crate::walk::{is_float_initializer, origins};
 
 /// Graph + grids + integers. The graph may differ from the FP32 model (folded batch norm,
 /// corrected biases, removed layers).
@@ -104,6 +104,12 @@ impl Artefact {
     /// Whether nothing is quantized.
     pub fn is_float(&self) -> bool {
         self.weights.is_empty() && self.activations.is_empty()
+    }
+
+    /// The grid on which a value lies when it is read, and the value that has it: itself, or
+    /// what it is a rearranged copy of.
+    pub fn read_grid<'a>(&'a self, value: &'a str) -> Option<(&'a str, &'a Grid)> {
+        origins(&self.graph, value).find_map(|v| Some((v, self.activations.get(v)?)))
     }
 
     /// Checks that names exist, grids fit their tensors, scales are positive and finite, and

@@ -89,8 +89,10 @@ impl Graph {
         let mut initializers = Vec::with_capacity(weights.len());
         let mut made = Vec::with_capacity(weights.len());
         for (i, weight) in weights.iter().enumerate() {
-            let (name, output) = (self.fresh_name(&format!("{}_version{i}", layer.weight)),
-                self.fresh_name(&format!("{}_version{i}", layer.output)));
+            let (name, output) = (
+                self.fresh_name(&format!("{}_version{i}", layer.weight)),
+                self.fresh_name(&format!("{}_version{i}", layer.output)),
+            );
             let mut node = own.clone();
             node.name = Some(output.clone());
             node.input[1].clone_from(&name);

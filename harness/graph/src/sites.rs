@@ -139,12 +139,7 @@ struct Place<'g> {
 }
 
 impl<'g> Place<'g> {
-    fn new(
-        graph: &'g Graph,
-        spec: &'g Spec,
-        layers: &'g [Layer],
-        rules: &'g [LayerRule],
-    ) -> Self {
+    fn new(graph: &'g Graph, spec: &'g Spec, layers: &'g [Layer], rules: &'g [LayerRule]) -> Self {
         let made: BTreeSet<&str> = layers.iter().map(|l| l.output.as_str()).collect();
         let at: BTreeSet<usize> = layers.iter().map(|l| l.node).collect();
         let mut deep = BTreeSet::new();

@@ -431,9 +431,12 @@ fn a_layer_with_its_own_widths_gets_them_whatever_the_rules() {
 fn an_input_that_several_layers_read_is_as_wide_as_the_widest_asks() {
     let mut b = Builder::new(4);
     let w = b.random(&[3, 3, 1, 1], 0.5, 0.0);
-    for (name, input, output) in
-        [("w0", "input", "one"), ("w1", "one", "two"), ("w2", "one", "three"), ("w3", "sum", "logits")]
-    {
+    for (name, input, output) in [
+        ("w0", "input", "one"),
+        ("w1", "one", "two"),
+        ("w2", "one", "three"),
+        ("w3", "sum", "logits"),
+    ] {
         b.weight(name, &w);
         if output == "logits" {
             b.node("Add", &["two", "three"], "sum", vec![]);

@@ -100,7 +100,8 @@ impl Profile {
     /// Whether a layer of these widths runs in integers here.
     fn has_widths(&self, own: Widths) -> bool {
         let has = &self.executes;
-        let weights = if own.ternary { has.ternary } else { has.weight_bits.contains(&own.weights.get()) };
+        let weights =
+            if own.ternary { has.ternary } else { has.weight_bits.contains(&own.weights.get()) };
         weights && has.activation_bits.contains(&own.activations.get())
     }
 

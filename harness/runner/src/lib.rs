@@ -11,13 +11,14 @@ pub mod run;
 pub mod store;
 pub mod work;
 
-pub use config::{Catalog, ConfigError, ModelCard, ModelError, Survey};
+pub use config::{Catalog, ConfigError, ModelCard, ModelError, Survey, snippet};
 pub use plan::estimate::{Estimate, estimate};
 pub use plan::{Filter, Plan, PlannedCell, plan};
 pub use run::worker::worker_main;
 pub use run::{Event, RunError, RunOptions, Summary, run};
 pub use store::{BadRow, Store, StoreError, write_atomic};
 pub use work::WorkError;
+pub use work::inspect::{InspectOptions, Inspected, LayerFinding, Remedy, Signal, inspect};
 pub use work::make::Progress;
 pub use work::note::Note;
 pub use work::single::{

@@ -106,7 +106,8 @@ impl Recipe for SQuant {
     ) -> Result<Artefact, MethodError> {
         let Quantized { weights, mut notes } =
             quantize_sites(job, cx, |weights, layer, site| round(weights, layer, site.bits))?;
-        let activations = activations(job, &mut notes)?;
+        let (clip, peak) = (job.float("clip_sigmas"), job.float("peak_sigmas"));
+        let activations = activations(job, CARD.name, (clip, peak), &mut notes)?;
         Ok(Artefact { graph: job.graph.clone(), weights, activations, notes })
     }
 }
@@ -142,15 +143,20 @@ pub fn round(tensor: &Tensor, layer: &Layer, bits: Bits) -> QuantTensor {
 }
 
 /// Grids of all sites but the image, from batch-norm statistics.
-fn activations(
+///
+/// `sigmas`: the upper end of a range in standard deviations (0: the paper's), and where a
+/// channel's largest value is expected.
+pub(crate) fn activations(
     job: &Job<'_>,
+    method: &'static str,
+    sigmas: (f64, f64),
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Grid>, MethodError> {
     let mut grids = BTreeMap::new();
     if job.sites.activations.is_empty() {
         return Ok(grids);
     }
-    let known = propagate(job.graph, job.layers, job.float("peak_sigmas"));
+    let known = propagate(job.graph, job.layers, sigmas.1);
     for site in job.sites.activations.iter().filter(|s| s.shares.is_none()) {
         if site.kind == SiteKind::Image {
             notes.push(format!(
@@ -160,14 +166,14 @@ fn activations(
             continue;
         }
         let moments = known.get(&site.value).ok_or_else(|| MethodError::Unfit {
-            method: CARD.name,
+            method,
             reason: format!(
                 "no batch-norm statistics reach activation {:?}; give a model that still has its \
                  batch norms, or quantize weights only (a32)",
                 site.value
             ),
         })?;
-        let (lo, hi) = range(moments, site.bits, job.float("clip_sigmas"));
+        let (lo, hi) = range(moments, site.bits, sigmas.0);
         grids.insert(site.value.clone(), Grid::activation(lo, hi, site.bits));
     }
     share(job.sites, &mut grids);

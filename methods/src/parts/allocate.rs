@@ -327,11 +327,9 @@ mod tests {
 
     #[test]
     fn a_front_that_is_too_large_says_so_and_holds_allocations_only() {
-        let layers: Vec<Vec<Choice>> = (0..20u32)
-            .map(|i| {
-                (0..3u64).map(|k| Choice { cost: k << i, loss: 1.0 / (1 + (k << i)) as f64 }).collect()
-            })
-            .collect();
+        // Every set of layers has a cost of its own, and a loss that falls as the cost rises.
+        let choice = |cost: u64| Choice { cost, loss: -(cost as f64) };
+        let layers: Vec<Vec<Choice>> = (0..15).map(|i| vec![choice(0), choice(1 << i)]).collect();
         let front = Front::new(&layers);
         assert!(!front.is_exact());
         let points = front.points();

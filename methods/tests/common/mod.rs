@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use quantbench_core::card::{ParamValue, Params};
-use quantbench_core::{ImageSource, LabelledSource, SourceError, Spec, Tensor};
+use quantbench_core::{Evidence, ImageSource, LabelledSource, SourceError, Spec, Tensor};
 use quantbench_engine::{Engine, Runtime};
 use quantbench_graph::{Artefact, Graph, sites, testing};
 use quantbench_methods::{Context, Job, Method, MethodError, Vault};
@@ -122,6 +122,11 @@ impl<'a> Run<'a> {
     }
 
     pub fn go(&self, method: &dyn Method) -> Result<Artefact, MethodError> {
+        self.go_fully(method).map(|(artefact, _, _)| artefact)
+    }
+
+    /// Also what the method recorded, and how many images it made.
+    pub fn go_fully(&self, method: &dyn Method) -> Result<(Artefact, Evidence, u64), MethodError> {
         let layers = self.graph.layers();
         let found = sites(self.graph, &self.spec).unwrap();
         let job = Job {
@@ -138,6 +143,7 @@ impl<'a> Run<'a> {
         let name = method.card().name;
         let mut cx = Context::new(&self.engine, name, self.seed, &mut progress, &cancelled);
         cx.batch = self.batch;
-        method.run(&job, &self.vault, &mut cx)
+        let artefact = method.run(&job, &self.vault, &mut cx)?;
+        Ok((artefact, std::mem::take(&mut cx.evidence), cx.synthetic_images))
     }
 }

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod fetch;
+pub mod inspect;
 pub mod list;
 pub mod plan;
 pub mod quantize;

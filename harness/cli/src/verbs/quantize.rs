@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use quantbench_core::{Params, Spec};
 use quantbench_datasets::DataRoots;
-use quantbench_runner::{QuantizeRequest, Quantized, quantize_one, write_atomic};
+use quantbench_runner::{Quantized, quantize_one, write_atomic};
 
 use crate::args::QuantizeArgs;
+use crate::asked::Asked;
 use crate::context;
 use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
@@ -18,36 +18,8 @@ pub fn run(args: &QuantizeArgs, configs: Option<&Path>) -> Outcome {
     writable(&args.output).or_usage()?;
     let catalog = context::catalog(configs)?;
     let roots = DataRoots::from_env();
-    let method = quantbench_methods::find(&args.method).or_usage()?;
-    let default = Spec::from_widths(args.bits);
-    let spec = Spec {
-        bits: args.bits,
-        sites: args.sites.unwrap_or(default.sites),
-        image: args.image,
-        first_last: args.first_last,
-    };
-    method.card().fits(spec.bits).map_err(|reason| anyhow!(reason)).or_usage()?;
-    let subject = context::subject(
-        &args.model,
-        args.dataset.as_deref(),
-        args.preprocess_of.as_deref(),
-        &catalog,
-        &roots,
-    )?;
-    let request = QuantizeRequest {
-        model: &subject.bytes,
-        origin: &subject.origin,
-        dataset: subject.dataset,
-        preprocess: &subject.preprocess,
-        method: method.card().name,
-        params: params(&args.params).or_usage()?,
-        spec,
-        images: args.calibration_images,
-        draw: args.draw,
-        seed: args.seed,
-        portable: args.portable,
-        threads: context::cores(),
-    };
+    let asked = Asked::new(&args.asked, &catalog, &roots)?;
+    let request = asked.request(&args.asked, args.portable);
     signals::catch_interrupts();
     let made = quantize_one(&request, &roots, &mut |_, _, _| {}, &signals::INTERRUPTED)
         .map_err(context::work_failure)?;
@@ -74,30 +46,22 @@ fn writable(output: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// `name=value` pairs; values are read as YAML and JSON scalars are.
-fn params(given: &[String]) -> anyhow::Result<Params> {
-    given
-        .iter()
-        .map(|pair| {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| anyhow!("--param {pair}: expected NAME=VALUE"))?;
-            let value = serde_json::from_str(value)
-                .or_else(|_| serde_json::from_value(serde_json::Value::String(value.to_string())))
-                .with_context(|| format!("--param {pair}: expected a switch, number or name"))?;
-            Ok((name.to_string(), value))
-        })
-        .collect()
-}
-
 fn text(made: &Quantized) -> String {
     let kib = |bytes: u64| format!("{:.1} KiB", bytes as f64 / 1024.0);
     let mut rows = vec![
         vec![
             "method".to_string(),
             format!(
-                "{:.2} s wall, {:.2} s CPU, {:.0} MiB peak, {} images read",
-                made.cost.wall_s, made.cost.cpu_s, made.cost.peak_mib, made.images_read
+                "{:.2} s wall, {:.2} s CPU, {:.0} MiB peak, {} images read{}",
+                made.cost.wall_s,
+                made.cost.cpu_s,
+                made.cost.peak_mib,
+                made.images_read,
+                if made.synthetic_images > 0 {
+                    format!(", {} made", made.synthetic_images)
+                } else {
+                    String::new()
+                }
             ),
         ],
         vec![

@@ -4,10 +4,12 @@ pub mod catalog;
 pub mod error;
 mod locate;
 pub mod model;
+pub mod snippet;
 pub mod survey;
 pub(crate) mod yaml;
 
 pub use catalog::Catalog;
 pub use error::ConfigError;
 pub use model::{ModelCard, ModelError, ModelFile, Place};
+pub use snippet::snippet;
 pub use survey::{At, Calibration, DeployedRule, MethodEntry, Survey};

@@ -194,7 +194,8 @@ pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
     let spec = if node.is_text() {
         Spec::from_widths(widths(node)?)
     } else {
-        let fields = node.fields(&["bits", "sites", "image", "first_last", "exclude", "layer_bits"])?;
+        let fields =
+            node.fields(&["bits", "sites", "image", "first_last", "exclude", "layer_bits"])?;
         let mut spec = Spec::from_widths(widths(fields.need("bits")?)?);
         if let Some(sites) = fields.get("sites") {
             spec.sites = sites.choice(&[

@@ -200,6 +200,47 @@ mod tests {
     }
 
     #[test]
+    fn the_ids_of_published_rows_are_those_of_today() {
+        let rows =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../results/published/cifar10-first/rows");
+        let catalog = crate::Catalog::load(None).unwrap();
+        let mut checked = 0;
+        for entry in std::fs::read_dir(rows).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let row: quantbench_core::Row = serde_json::from_str(&text).unwrap();
+            let Ids { artefact, eval, .. } = &row.ids;
+            let key = CellKey { kind: "cell", cell: &row.cell, artefact, eval };
+            assert_eq!(path.file_stem().unwrap().to_str(), Some(id_of(&key).as_str()));
+            let model = catalog.model(&row.cell.model).unwrap();
+            let sources = Sources {
+                model_sha256: &row.ids.model_sha256,
+                train: &row.ids.train_data,
+                ..with(&model.preprocess)
+            };
+            assert_eq!(artefact_id(&row.cell, &sources), *artefact, "{}", path.display());
+            checked += 1;
+        }
+        assert!(checked > 50);
+    }
+
+    #[test]
+    fn rules_for_single_layers_are_part_of_the_ids() {
+        let p = preprocess();
+        let own = |change: &dyn Fn(&mut Spec)| {
+            let mut cell = cell();
+            cell.spec.iter_mut().for_each(change);
+            ids(&cell, &with(&p)).ids.artefact
+        };
+        let found = [
+            own(&|_| {}),
+            own(&|s| _ = s.exclude.insert("a".into())),
+            own(&|s| _ = s.layer_bits.insert("a".into(), s.bits)),
+        ];
+        assert!(found[0] != found[1] && found[1] != found[2] && found[0] != found[2]);
+    }
+
+    #[test]
     fn an_artefact_does_not_depend_on_where_it_is_evaluated() {
         let p = preprocess();
         let base = ids(&cell(), &with(&p));

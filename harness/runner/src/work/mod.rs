@@ -1,8 +1,9 @@
-//! The work of one cell; the same code serves `run`, `quantize` and `eval`.
+//! The work of one cell; the same code serves `run`, `quantize`, `eval` and `inspect`.
 
 pub mod assess;
 pub mod cell;
 pub mod error;
+pub mod inspect;
 pub mod make;
 pub mod note;
 pub mod order;

@@ -57,6 +57,8 @@ pub struct Quantized {
     pub cost: MethodCost,
     /// Calibration images that the method read.
     pub images_read: u64,
+    /// Images that the method made itself.
+    pub synthetic_images: u64,
     /// Sizes.
     pub sizes: Sizes,
     /// Bit operations per image of the artefact and of the FP32 model.
@@ -101,6 +103,7 @@ pub fn quantize_one(
         onnx,
         cost: made.cost,
         images_read: made.images_read,
+        synthetic_images: made.synthetic_images,
         sizes,
         bit_operations: bit_operations(&artefact),
         mean_weight_bits: mean_weight_bits(&allocation),
