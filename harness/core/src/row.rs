@@ -194,6 +194,10 @@ pub struct Observed {
     /// Cost of the method: of this cell, or of the one that made the stored artefact if that was
     /// on this machine with as many threads and jobs; else none.
     pub method: Option<MethodCost>,
+    /// CPU seconds of `method` that this cell was charged for statistics which another cell
+    /// gathered: what it would have spent itself, alone.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shared_cpu_s: f64,
     /// Wall seconds of the simulated evaluation.
     pub eval_simulated_s: Option<f64>,
     /// Wall seconds of the deployed evaluation.
@@ -216,6 +220,12 @@ pub struct Observed {
     pub finished: String,
     /// Command line that made the row.
     pub command: String,
+}
+
+/// Whether a number need not be written.
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
 }
 
 /// The three ids and the data behind them.

@@ -44,6 +44,7 @@ impl Engine {
     /// the numbers. Within a batch the order of the values is not specified.
     ///
     /// The memory held is that of one batch of all tapped values, whatever the number of images.
+    /// What no tapped value needs is not computed, and no value is copied.
     /// The image input may be tapped like any other value. Float kernels are optimised, Q/DQ
     /// pairs stay simulated; a tapped value is kept as it stands in the graph.
     ///
@@ -66,21 +67,22 @@ impl Engine {
         let mut session = if wanted.is_empty() {
             None
         } else {
-            let bytes = graph.with_outputs(&wanted)?.to_bytes();
+            let bytes = graph.ending_in(&wanted)?.to_bytes();
             Some(self.session_of(&bytes, Optimisation::Float, graph.origin())?)
         };
+        // For each output of the session, where in `values` it is wanted.
+        let at = |name: &str| -> Vec<usize> {
+            (0..values.len()).filter(|i| values[*i] == name).collect()
+        };
+        let image = at(graph.input());
+        let places: Vec<Vec<usize>> =
+            session.iter().flat_map(|s| s.outputs().iter().map(|name| at(name))).collect();
         let batch = session.as_ref().and_then(Session::fixed_batch).unwrap_or(batch);
         stream(images, batch, &mut |_, tensor| {
-            for (index, _) in values.iter().enumerate().filter(|(_, v)| **v == graph.input()) {
-                each(index, &tensor.dims, &tensor.data);
-            }
+            image.iter().for_each(|&index| each(index, &tensor.dims, &tensor.data));
             let Some(session) = &mut session else { return Ok(()) };
-            let names = session.outputs().to_vec();
             session.run_each(&tensor, &mut |output, dims, data| {
-                let name = names.get(output).map(String::as_str);
-                for (index, _) in values.iter().enumerate().filter(|(_, v)| Some(**v) == name) {
-                    each(index, dims, data);
-                }
+                places[output].iter().for_each(|&index| each(index, dims, data));
             })
         })
     }

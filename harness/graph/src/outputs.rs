@@ -1,19 +1,20 @@
-//! The same model with more outputs, for taps.
+//! The part of a model that some of its values need, for taps.
 
 use crate::error::GraphError;
 use crate::graph::Graph;
 use crate::onnx::{TensorTypeProto, TypeProto, ValueInfoProto, data_type, type_proto};
 
 impl Graph {
-    /// The same model with its own output first and the given FP32 values as further outputs.
+    /// The part of the model that computes the given FP32 values, which become its outputs in that
+    /// order, each once; what none of them needs is gone.
     ///
-    /// A value that is the output already is not repeated.
-    pub fn with_outputs(&self, values: &[&str]) -> Result<Graph, GraphError> {
+    /// # Errors
+    /// A value that the graph does not have.
+    pub fn ending_in(&self, values: &[&str]) -> Result<Graph, GraphError> {
         let mut graph = self.clone();
-        let first = self.output().to_string();
-        graph.proto_mut().output.truncate(1);
+        graph.proto_mut().output.clear();
         for (i, &value) in values.iter().enumerate() {
-            if value == first || values[..i].contains(&value) {
+            if values[..i].contains(&value) {
                 continue;
             }
             if !self.shapes.contains_key(value) {
@@ -22,6 +23,7 @@ impl Graph {
             }
             graph.proto_mut().output.push(float_info(value));
         }
+        crate::fold::prune(&mut graph);
         Ok(graph)
     }
 }

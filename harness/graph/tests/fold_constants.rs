@@ -167,10 +167,13 @@ fn a_value_that_is_an_output_as_well_survives() {
     model.graph.as_mut().unwrap().output.push(info("c_out", None));
     let folded = load(&model.encode_to_vec()).fold().unwrap();
     assert_eq!(ops(&folded), ["Conv", "BatchNormalization", "GlobalAveragePool", "Flatten"]);
-    let tapped = folded.with_outputs(&[&norm, "logits"]).unwrap();
+    let tapped = folded.ending_in(&["logits", &norm, "logits"]).unwrap();
     let names: Vec<_> = tapped.proto().output.iter().filter_map(|o| o.name.as_deref()).collect();
     assert_eq!(names, ["logits", norm.as_str()]);
-    assert!(folded.with_outputs(&["ghost"]).unwrap_err().to_string().contains("\"ghost\""));
+    // What comes after the last of them is not computed.
+    let cut = folded.ending_in(&[&norm]).unwrap();
+    assert_eq!(ops(&cut), ["Conv", "BatchNormalization"]);
+    assert!(folded.ending_in(&["ghost"]).unwrap_err().to_string().contains("\"ghost\""));
 }
 
 #[test]

@@ -143,7 +143,7 @@ proptest! {
         if let Ok(folded) = Graph::from_bytes(&bytes, "fuzz").and_then(|g| g.fold()) {
             let names: Vec<String> = folded.layers().iter().map(|l| l.output.clone()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let _ = folded.with_outputs(&names);
+            let _ = folded.ending_in(&names);
         }
     }
 

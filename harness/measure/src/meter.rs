@@ -49,11 +49,28 @@ impl Meter {
     }
 
     /// Ends it: wall and CPU seconds, and MiB of peak memory above the start.
-    pub fn stop(self) -> MethodCost {
-        let wall_s = self.wall.elapsed().as_secs_f64();
-        let cpu_s = (sys::cpu_seconds() - self.cpu_s).max(0.0);
+    pub fn stop(mut self) -> MethodCost {
+        self.lap()
+    }
+
+    /// Ends one stretch of the work and begins the next. Times are those of the stretch; memory is
+    /// the stretch's peak above what was held at the start of the whole.
+    pub fn lap(&mut self) -> MethodCost {
+        let (wall, cpu_s) = (Instant::now(), sys::cpu_seconds());
         let peak = procfs::resident().map_or_else(sys::peak_kib, |now| now.peak_kib);
-        MethodCost { wall_s, cpu_s, peak_mib: self.memory.above_start(peak) as f64 / 1024.0 }
+        let cost = MethodCost {
+            wall_s: wall.duration_since(self.wall).as_secs_f64(),
+            cpu_s: (cpu_s - self.cpu_s).max(0.0),
+            peak_mib: self.memory.above_start(peak) as f64 / 1024.0,
+        };
+        self.memory = match self.memory {
+            Memory::Reset { resident } if procfs::reset_peak() => Memory::Reset { resident },
+            Memory::Reset { resident } | Memory::Kept { resident, .. } => {
+                Memory::Kept { resident, peak }
+            }
+        };
+        (self.wall, self.cpu_s) = (wall, cpu_s);
+        cost
     }
 }
 
@@ -75,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// Both tests measure the whole process, so they run one at a time.
+    /// These tests measure the whole process, so they run one at a time.
     static ALONE: Mutex<()> = Mutex::new(());
 
     fn touch(mib: usize) -> Vec<u8> {
@@ -106,6 +123,24 @@ mod tests {
         drop(touch(64));
         let cost = Meter::start().stop();
         assert!(cost.peak_mib < 30.0, "{cost:?}");
+    }
+
+    #[test]
+    fn laps_have_their_own_peak_above_the_common_start() {
+        if !procfs::reset_peak() {
+            println!("skipped: this system does not reset the peak of a process");
+            return;
+        }
+        let _alone = ALONE.lock().unwrap();
+        let mut meter = Meter::start();
+        let held = touch(32);
+        drop(touch(64));
+        let first = meter.lap();
+        let second = meter.lap();
+        drop(held);
+        assert!((90.0..130.0).contains(&first.peak_mib), "{first:?}");
+        assert!((30.0..60.0).contains(&second.peak_mib), "{second:?}");
+        assert!(second.wall_s < first.wall_s, "{first:?}, {second:?}");
     }
 
     #[test]

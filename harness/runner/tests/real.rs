@@ -2,6 +2,7 @@
 //! is not installed.
 #![allow(clippy::unwrap_used)] // In tests outside `#[cfg(test)]` a panic is the failure too.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -126,6 +127,80 @@ fn a_row_tells_what_the_cell_was() {
     assert_eq!(squant.result.as_ref().unwrap().images_read, 0);
     assert_eq!(squant.ids.train_data, "");
     assert!(squant.result.as_ref().unwrap().acc_deployed.is_none());
+}
+
+/// The files below a part of a run folder with their content.
+fn files(dir: &Path, part: &str) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir.join(part)).unwrap().map(|e| e.unwrap());
+    entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
+}
+
+/// The artefacts' bytes, without what they cost.
+fn artefacts(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    files(dir, "artefacts").into_iter().filter(|(name, _)| name.ends_with(".qba")).collect()
+}
+
+#[test]
+fn cells_share_statistics_and_are_charged_as_if_alone() {
+    let Some(here) = machine() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let results = || {
+        let summary = run_in(dir, &here);
+        assert_eq!((summary.left, summary.failed), (0, vec![]));
+        let rows = Store::open(dir).unwrap().rows().unwrap().0;
+        let of = |r: quantbench_core::Row| {
+            let widths = r.cell.spec.map_or_else(String::new, |s| format!("{:?}", s.bits));
+            (format!("{} {widths}", r.cell.method), (r.result, r.observed))
+        };
+        rows.into_iter().map(of).collect::<BTreeMap<_, _>>()
+    };
+    let again = || {
+        for part in ["rows", "artefacts"] {
+            fs::remove_dir_all(dir.join(part)).unwrap();
+        }
+        results()
+    };
+    let first = results();
+    let made = artefacts(dir);
+    // Extremes at the deployable and at the academic sites; twn's own graph is not kept.
+    let kept = files(dir, "statistics");
+    assert_eq!(kept.len(), 2);
+    assert!(first.values().all(|(_, seen)| seen.shared_cpu_s == 0.0));
+
+    let second = again();
+    assert_eq!(artefacts(dir), made);
+    assert_eq!(files(dir, "statistics"), kept, "nothing is gathered twice");
+    for (name, (result, seen)) in &second {
+        assert_eq!(*result, first[name].0, "{name}");
+        let shares = name.starts_with("minmax");
+        assert_eq!(seen.shared_cpu_s > 0.0, shares, "{name}");
+        if let Some(cost) = seen.method {
+            assert!(cost.cpu_s >= seen.shared_cpu_s && cost.wall_s > 0.0, "{name}: {cost:?}");
+        }
+        let read = if shares || name.starts_with("twn") { 32 } else { 0 };
+        assert_eq!(result.as_ref().unwrap().images_read, read, "{name}");
+    }
+
+    // Cut, changed or empty files are not believed but made anew.
+    let damage: [fn(&[u8]) -> Vec<u8>; 3] = [
+        |bytes| bytes[..bytes.len() / 2].to_vec(),
+        |bytes| bytes.iter().map(|b| b ^ 0x40).collect(),
+        |_| Vec::new(),
+    ];
+    for damage in damage {
+        for (name, bytes) in &kept {
+            fs::write(dir.join("statistics").join(name), damage(bytes)).unwrap();
+        }
+        let third = again();
+        assert_eq!(artefacts(dir), made);
+        assert!(third.iter().all(|(name, row)| row.0 == first[name].0));
+        assert!(third.values().all(|(_, seen)| seen.shared_cpu_s == 0.0));
+        let sizes = |files: &BTreeMap<String, Vec<u8>>| -> Vec<(String, usize)> {
+            files.iter().map(|(name, bytes)| (name.clone(), bytes.len())).collect()
+        };
+        assert_eq!(sizes(&files(dir, "statistics")), sizes(&kept));
+    }
 }
 
 #[test]

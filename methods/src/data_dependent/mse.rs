@@ -9,8 +9,8 @@
 //! at 4 bits. At 8 bits there is nothing to gain.
 //!
 //! # Inputs and cost
-//! Unlabelled images; two forward passes over them (extremes, then histograms of 2,048 bins whose
-//! size does not depend on the number of images). No training.
+//! Unlabelled images; one forward pass over them, into histograms whose size does not depend on
+//! the number of images. No training.
 //!
 //! # Parameters
 //! - `weights`: `symmetric` (default) or `affine`.
@@ -39,7 +39,7 @@ pub struct Mse;
 
 static CARD: Card = Card {
     name: "mse",
-    version: 1,
+    version: 2,
     family: Family::DataDependent,
     summary: "shrinks each grid's range until the sum of squared errors is smallest",
     when: "from 6 bits down, wherever images are at hand; at 8 bits minmax is as good",
@@ -55,7 +55,8 @@ static CARD: Card = Card {
         "searches the factors k/100, k = 1 to 100, of [min, max] instead of a line search over \
          the step",
         "weights are never split into two quantized tensors",
-        "squared errors of activations come from a histogram of 2,048 bins with exact moments",
+        "squared errors of activations come from a histogram with 2,048 to 4,096 bins between zero \
+         and the largest magnitude, each with its moments",
     ],
 };
 

@@ -9,8 +9,8 @@
 //!
 //! # Inputs and cost
 //! The model alone when activations stay in FP32 and `bn_reestimate` is off; else unlabelled
-//! images: two forward passes for activation ranges and, for the batch norms, a whole forward pass
-//! per layer that had one. No training.
+//! images: one forward pass for activation ranges and, for the batch norms, a forward pass up to
+//! each layer that had one. No training.
 //!
 //! # Parameters
 //! - `scale`: `filter` (default) for one threshold and one `a` per output channel, `layer` for one
@@ -53,7 +53,7 @@ const LARGEST_FACTOR: f64 = 100.0;
 
 static CARD: Card = Card {
     name: "twn",
-    version: 1,
+    version: 2,
     family: Family::ExtremelyLowBit,
     summary: "weights become {-a, 0, +a} with a threshold at 0.7 of their mean magnitude",
     when: "as the start of ternary training and the gradient-free floor at W2t; switch \

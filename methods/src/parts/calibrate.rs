@@ -10,6 +10,12 @@ use super::ranges::{Detail, RangeEstimator, Summary};
 use crate::contract::{Context, MethodError};
 use crate::statistics::Ask;
 
+/// Images per forward pass at most, while values inside a network are looked at.
+///
+/// What was tapped is then still near the processor when it is read, and a pass needs a quarter of
+/// the memory that it needs with the 128 images that suit evaluation. Values do not depend on it.
+const TAPPED: usize = 32;
+
 /// The first images of a source.
 pub struct First<'a> {
     /// All images.
@@ -73,12 +79,17 @@ pub fn summaries(
     let Some((shared, granted)) = cx.statistics().zip(images.granted()) else {
         return gather(graph, values, images, detail, cx);
     };
-    let ask = Ask { graph, values, detail, images: images.len(), batch: cx.batch };
+    let ask = Ask { graph, values, detail, images: images.len(), batch: batch(cx) };
     let found = shared.summaries(&ask, &mut || gather(graph, values, images, detail, cx))?;
     if found.kept {
         granted.count_pass();
     }
     Ok(found.summaries)
+}
+
+/// Images per forward pass.
+fn batch(cx: &Context<'_>) -> usize {
+    cx.batch.min(TAPPED)
 }
 
 /// One pass over the images.
@@ -91,8 +102,7 @@ fn gather(
 ) -> Result<Vec<Summary>, MethodError> {
     cx.step(0, 1, "activation ranges")?;
     let mut seen = vec![Summary::empty(detail); values.len()];
-    let batch = cx.batch;
-    cx.engine.taps(graph, values, images, batch, &mut |i, _dims, data| seen[i].add(data))?;
+    cx.engine.taps(graph, values, images, batch(cx), &mut |i, _dims, data| seen[i].add(data))?;
     match seen.iter().position(|s| !s.extent.finite) {
         Some(i) => Err(MethodError::NotFinite { what: format!("activation {:?}", values[i]) }),
         None => Ok(seen),

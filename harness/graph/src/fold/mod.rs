@@ -6,6 +6,8 @@ mod moves;
 mod norm;
 mod prune;
 
+pub(crate) use prune::fold as prune;
+
 use crate::error::GraphError;
 use crate::graph::Graph;
 

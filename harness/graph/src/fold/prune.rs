@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::graph::Graph;
 
-pub(super) fn fold(graph: &mut Graph) {
+pub(crate) fn fold(graph: &mut Graph) {
     let proto = graph.proto_mut();
     let mut needed: HashSet<String> = proto.output.iter().filter_map(|v| v.name.clone()).collect();
     // Nodes are in topological order, so one pass backwards sees every reader first.

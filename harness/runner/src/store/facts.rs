@@ -21,6 +21,9 @@ pub struct ArtefactFacts {
     pub evidence: Evidence,
     /// Cost of the method when it made the artefact.
     pub cost: MethodCost,
+    /// CPU seconds of it that were charged for statistics which another method had gathered.
+    #[serde(default)]
+    pub shared_cpu_s: f64,
     /// Threads of the runtime at that time.
     pub threads: usize,
     /// Cells that ran at the same time; zero in older files, which stands for one.
@@ -54,6 +57,7 @@ mod tests {
             synthetic_images: 0,
             evidence: Evidence::default(),
             cost: MethodCost { wall_s: 1.0, ..MethodCost::default() },
+            shared_cpu_s: 0.0,
             threads: 2,
             jobs: 1,
             machine: Machine::default(),

@@ -1,4 +1,4 @@
-//! The run folder: artefacts, rows, predictions, claims, logs.
+//! The run folder: artefacts, rows, predictions, statistics, claims, logs.
 
 pub mod claims;
 pub mod disk;
@@ -6,6 +6,7 @@ mod error;
 mod facts;
 pub mod owner;
 pub mod predictions;
+pub mod statistics;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,6 +23,7 @@ pub use error::StoreError;
 pub use facts::ArtefactFacts;
 
 use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
+use statistics::Kept;
 
 /// A row file that is not a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl fmt::Debug for Store {
     }
 }
 
-const FOLDERS: [&str; 5] = ["artefacts", "rows", "predictions", "claims", "logs"];
+const FOLDERS: [&str; 6] = ["artefacts", "rows", "predictions", "statistics", "claims", "logs"];
 
 impl Store {
     /// Opens a run folder that exists, to read from.
@@ -128,6 +130,10 @@ impl Store {
 
     fn artefact_path(&self, id: &str) -> PathBuf {
         self.dir.join("artefacts").join(format!("{id}.qba"))
+    }
+
+    fn statistics_path(&self, id: &str) -> PathBuf {
+        self.dir.join("statistics").join(format!("{id}.bin"))
     }
 
     fn predictions_path(&self, eval: &str) -> PathBuf {
@@ -247,6 +253,16 @@ impl Store {
         self.write(&path, &bytes)
     }
 
+    /// Kept summaries of activations, unless they are not there or were damaged.
+    pub fn statistics(&self, id: &str) -> Option<Kept> {
+        Kept::read(&fs::read(self.statistics_path(id)).ok()?)
+    }
+
+    /// Writes summaries of activations.
+    pub fn put_statistics(&self, id: &str, kept: &Kept) -> Result<(), StoreError> {
+        self.write(&self.statistics_path(id), &kept.write())
+    }
+
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         write_whole(self.disk.as_ref(), path, bytes)
             .map_err(|source| StoreError::Write { path: path.to_path_buf(), source })
@@ -340,6 +356,7 @@ mod tests {
             synthetic_images: 0,
             evidence: quantbench_core::Evidence::default(),
             cost: MethodCost::default(),
+            shared_cpu_s: 0.0,
             threads: 2,
             jobs: 1,
             machine: Machine::default(),

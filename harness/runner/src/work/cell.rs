@@ -22,6 +22,7 @@ use crate::work::assess::{Assessed, How, assess, export_for};
 use crate::work::error::WorkError;
 use crate::work::make::{Making, Progress, make};
 use crate::work::order::{Order, now};
+use crate::work::shared::Sharing;
 
 /// Does the work of a cell and gives its row; whatever goes wrong becomes a failed row.
 pub fn row_of(order: &Order, store: &Store, progress: &mut Progress<'_>) -> Row {
@@ -180,6 +181,7 @@ impl Work<'_, '_> {
     ) -> Result<ResultPart, WorkError> {
         let (packed, facts) = self.artefact(runtime, model)?;
         observed.method = facts.cost_for(observed);
+        observed.shared_cpu_s = observed.method.map_or(0.0, |_| facts.shared_cpu_s);
         // Always from the packed bytes, so that a stored artefact and a fresh one are the same.
         let artefact = decode(&packed, &self.order.label)?;
         let exported = export_for(runtime, &artefact)?;
@@ -243,6 +245,12 @@ impl Work<'_, '_> {
             draw: order.cell.draw.unwrap_or(0),
             seed: order.cell.seed.unwrap_or(0),
             threads: order.threads,
+            sharing: Some(Sharing {
+                store: self.store,
+                runtime: &order.runtime,
+                isa: &order.isa,
+                jobs: order.jobs,
+            }),
         };
         let never = AtomicBool::new(false);
         let made = make(&request, runtime, &order.roots(), self.progress, &never)?;
@@ -256,6 +264,7 @@ impl Work<'_, '_> {
             synthetic_images: made.synthetic_images,
             evidence: made.evidence,
             cost: made.cost,
+            shared_cpu_s: made.shared_cpu_s,
             threads: order.threads,
             jobs: order.jobs,
             machine: quantbench_measure::machine(),

@@ -1,5 +1,6 @@
 //! A method's part of a cell: from FP32 model and granted images to a packed artefact.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +12,7 @@ use quantbench_graph::{Graph, encode, sites};
 use quantbench_methods::{Context, Job, Vault, find};
 
 use crate::work::error::WorkError;
+use crate::work::shared::{Ground, Ledger, Shared, Sharing};
 
 /// Everything that a method's run depends on.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,8 @@ pub struct Making<'a> {
     pub seed: u64,
     /// Threads of the runtime.
     pub threads: usize,
+    /// What is shared with the other cells of a run; none for a single model.
+    pub sharing: Option<Sharing<'a>>,
 }
 
 /// A packed artefact with what its making cost and read.
@@ -46,6 +50,8 @@ pub struct Made {
     pub bytes: Vec<u8>,
     /// Cost from FP32 graph and raw images in memory to artefact in memory.
     pub cost: MethodCost,
+    /// CPU seconds of it that were spent by another cell, which gathered what this one used.
+    pub shared_cpu_s: f64,
     /// Calibration images read, each once per pass.
     pub images_read: u64,
     /// What the method recorded on its way.
@@ -82,9 +88,9 @@ pub fn make(
     };
     let graph = Graph::from_bytes(making.model, making.origin)?;
     let engine = Engine::new(runtime, making.threads);
-    let mut cx = Context::new(&engine, method.card().name, making.seed, progress, cancelled);
+    let name = method.card().name;
 
-    let meter = quantbench_measure::Meter::start();
+    let ledger = RefCell::new(Ledger::start());
     let folded = graph.fold()?;
     let layers = folded.layers();
     let sites = sites(&folded, making.spec)?;
@@ -95,16 +101,26 @@ pub fn make(
         spec: making.spec,
         params: making.params,
     };
+    let shared = making.sharing.filter(|_| granted).map(|sharing| {
+        Shared::new(sharing, Ground { making, train: &train, graph: &folded }, &ledger)
+    });
+    let mut cx = Context::new(&engine, name, making.seed, progress, cancelled);
+    if let Some(shared) = &shared {
+        cx = cx.with_statistics(shared);
+    }
     let mut artefact = method.run(&job, &vault, &mut cx)?;
     // What folding had to guard against concerns every method alike.
     artefact.notes.splice(0..0, folded.notes().iter().cloned());
-    let cost = meter.stop();
+    let (evidence, synthetic_images) = (std::mem::take(&mut cx.evidence), cx.synthetic_images);
+    drop(shared);
+    let (cost, shared_cpu_s) = ledger.into_inner().close();
 
     Ok(Made {
         bytes: encode(&artefact),
         cost,
-        evidence: std::mem::take(&mut cx.evidence),
-        synthetic_images: cx.synthetic_images,
+        shared_cpu_s,
+        evidence,
+        synthetic_images,
         images_read: vault.images_read(),
         labels_read: vault.labels_read(),
         train,

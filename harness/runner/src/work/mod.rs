@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod make;
 pub mod note;
 pub mod order;
+pub mod shared;
 pub mod single;
 
 pub use error::WorkError;

@@ -90,6 +90,7 @@ pub fn quantize_one(
         draw: request.draw,
         seed: request.seed,
         threads: request.threads,
+        sharing: None,
     };
     let made = make(&making, runtime, roots, progress, cancelled)?;
     let artefact = decode(&made.bytes, request.origin)?;
