@@ -80,9 +80,8 @@ mod tests {
         assert_eq!(hash(&[0, 1], Covers::Ids), hash(&[1, 0], Covers::Ids));
         assert_ne!(hash(&[0, 1], Covers::IdsAndLabels), hash(&[1, 0], Covers::IdsAndLabels));
         // Twins of two classes: whichever file comes first.
-        let twins = |labels: &[u16]| {
-            Index::new(&[[1; 32], [1; 32]], labels, Covers::IdsAndLabels).hash
-        };
+        let twins =
+            |labels: &[u16]| Index::new(&[[1; 32], [1; 32]], labels, Covers::IdsAndLabels).hash;
         assert_eq!(twins(&[0, 1]), twins(&[1, 0]));
     }
 }

@@ -378,7 +378,11 @@ mod tests {
             ("loader: cifar10", "loader: shapes10", "expected no files"),
             ("licence: none stated\n", "", "missing field `licence`"),
             ("classes: 3", "classes: many", "classes: invalid type"),
-            ("classes: 3", "classes: 300", "line 4: classes: 300 is out of range; expected 2 to 256"),
+            (
+                "classes: 3",
+                "classes: 300",
+                "line 4: classes: 300 is out of range; expected 2 to 256",
+            ),
             ("dims:", "class_names: [a, b, c]\ndims:", "class_names: only the folder loader"),
         ] {
             let text = complaint(from, to);

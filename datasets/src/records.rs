@@ -75,9 +75,8 @@ impl Records {
 
 impl Column {
     fn open(&self) -> Result<Vec<File>, DataError> {
-        let open = |(path, _): &(PathBuf, usize)| {
-            File::open(path).map_err(DataError::io("read", path))
-        };
+        let open =
+            |(path, _): &(PathBuf, usize)| File::open(path).map_err(DataError::io("read", path));
         self.files.iter().map(open).collect()
     }
 

@@ -8,8 +8,8 @@ use quantbench_core::rng::{self, Rng};
 use rayon::prelude::*;
 
 use crate::index::{Covers, Index, cache};
-use crate::loader::folder::Folder;
 use crate::loader::check_count;
+use crate::loader::folder::Folder;
 use crate::records::Records;
 use crate::{DataError, DatasetManifest, Part, Raster, decode};
 
@@ -81,7 +81,12 @@ impl Split {
         let stated = manifest.hashes.as_ref().map(|h| h.of(part));
         if let Some(expected) = stated.filter(|h| **h != index.hash) {
             let (expected, found) = (expected.clone(), index.hash);
-            return Err(DataError::Content { dataset: manifest.name.clone(), part, found, expected });
+            return Err(DataError::Content {
+                dataset: manifest.name.clone(),
+                part,
+                found,
+                expected,
+            });
         }
         let (hash, dims, classes) = (index.hash.clone(), manifest.dims, manifest.classes);
         Ok(Self { body, index, kept, hash, dims, classes })
@@ -154,7 +159,9 @@ impl Split {
     /// The `i`-th image as an error message names it.
     pub(crate) fn name_of(&self, i: usize) -> String {
         match &self.body {
-            Body::Records(records) => format!("record {} of {}", self.index.order[i], records.origin),
+            Body::Records(records) => {
+                format!("record {} of {}", self.index.order[i], records.origin)
+            }
             Body::Folder(folder) => folder.path(self.index.order[i] as usize).display().to_string(),
         }
     }
@@ -254,7 +261,9 @@ fn digests(
     for wanted in all.chunks(AT_A_TIME) {
         let bytes = records.read(wanted)?;
         digests.par_extend(bytes.par_chunks_exact(records.size).map(hash::sha256));
-        labels.extend(bytes.chunks_exact(records.size).map(|r| u16::from(r[records.label_bytes - 1])));
+        labels.extend(
+            bytes.chunks_exact(records.size).map(|r| u16::from(r[records.label_bytes - 1])),
+        );
     }
     let classes = manifest.classes;
     if let Some(record) = labels.iter().position(|label| usize::from(*label) >= classes) {

@@ -49,9 +49,9 @@ pub(crate) fn load(path: &Path, key: &[u8; 32], covers: Covers) -> Option<Index>
 
 fn is_permutation(order: &[u32]) -> bool {
     let mut seen = vec![false; order.len()];
-    order.iter().all(|at| {
-        seen.get_mut(*at as usize).is_some_and(|seen| !std::mem::replace(seen, true))
-    })
+    order
+        .iter()
+        .all(|at| seen.get_mut(*at as usize).is_some_and(|seen| !std::mem::replace(seen, true)))
 }
 
 /// Keeps an index, whole or not at all; several processes may do so at once.

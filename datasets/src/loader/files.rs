@@ -106,7 +106,11 @@ fn unpacked(manifest: &DatasetManifest, file: &str, roots: &DataRoots) -> Option
     folders.map(|folder| folder.join(file)).find(|path| path.is_file())
 }
 
-pub(super) fn missing(manifest: &DatasetManifest, wanted: &[String], roots: &DataRoots) -> DataError {
+pub(super) fn missing(
+    manifest: &DatasetManifest,
+    wanted: &[String],
+    roots: &DataRoots,
+) -> DataError {
     let nowhere = |file: &&String| roots.find(file).is_none();
     let file = wanted.iter().find(nowhere).or(wanted.first()).cloned().unwrap_or_default();
     let published = manifest.archives.iter().filter_map(|a| a.url.as_deref().map(|url| (a, url)));

@@ -86,7 +86,11 @@ fn class_folders(manifest: &DatasetManifest, root: &Path) -> Result<Vec<String>,
     }
     if found.len() != manifest.classes {
         return wrong(
-            format!("{} class folders, the manifest states {} classes", found.len(), manifest.classes),
+            format!(
+                "{} class folders, the manifest states {} classes",
+                found.len(),
+                manifest.classes
+            ),
             "expected one folder for each class, with the images of the class in it",
         );
     }
@@ -100,7 +104,8 @@ fn images(root: &Path, class: &str) -> Result<Vec<PathBuf>, DataError> {
     for entry in WalkDir::new(&folder).follow_links(true) {
         let entry = entry.map_err(|error| walking(&folder, &error))?;
         let ending = entry.path().extension().and_then(|e| e.to_str());
-        let image = ending.is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)));
+        let image =
+            ending.is_some_and(|e| ENDINGS.iter().any(|known| e.eq_ignore_ascii_case(known)));
         if !image || !entry.file_type().is_file() {
             continue;
         }
@@ -134,10 +139,9 @@ fn walking(folder: &Path, error: &walkdir::Error) -> DataError {
             format!("this link leads back to {}", above.display()),
             "remove it: no file may be found twice".to_string(),
         ),
-        (None, Some(io)) => (
-            format!("cannot be read ({io})"),
-            "make it readable, or remove it".to_string(),
-        ),
+        (None, Some(io)) => {
+            (format!("cannot be read ({io})"), "make it readable, or remove it".to_string())
+        }
         (None, None) => (error.to_string(), "make it readable, or remove it".to_string()),
     };
     DataError::Folder { path, found, advice }

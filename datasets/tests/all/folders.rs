@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use quantbench_core::{ImageSource, LabelledSource};
-use quantbench_datasets::{DatasetManifest, Images, Loader, Part, Parts, Preprocess, Split, present};
+use quantbench_datasets::{
+    DatasetManifest, Images, Loader, Part, Parts, Preprocess, Split, present,
+};
 
 use crate::tiny::{self, Place};
 
@@ -156,8 +158,7 @@ fn records_are_scaled_and_cropped_too() {
     let place = Place::new();
     place.put_all();
     let split = Arc::new(place.load(&tiny::manifest(), Part::Train).unwrap());
-    let preprocess =
-        Preprocess { resize: Some(4), center_crop: Some(3), ..Preprocess::default() };
+    let preprocess = Preprocess { resize: Some(4), center_crop: Some(3), ..Preprocess::default() };
     let images = Images::new(split.clone(), vec![4, 1], &preprocess).unwrap();
     let batch = images.batch(1, 1).unwrap();
     let raster = preprocess.fit(split.image(1).unwrap()).unwrap();
@@ -234,6 +235,9 @@ fn content_that_is_no_image_is_refused_with_its_name() {
     let split = place.load(&manifest(), Part::Train).unwrap();
     let errors = (0..2).map(|i| split.image(i).unwrap_err().to_string());
     let errors: Vec<String> = errors.collect();
-    assert!(errors.iter().any(|e| e.contains("ant/1.png: it is neither JPEG nor PNG")), "{errors:?}");
+    assert!(
+        errors.iter().any(|e| e.contains("ant/1.png: it is neither JPEG nor PNG")),
+        "{errors:?}"
+    );
     assert!(errors.iter().any(|e| e.contains("bee/1.png: it")), "{errors:?}");
 }

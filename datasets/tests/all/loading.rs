@@ -170,7 +170,8 @@ fn the_fine_label_of_cifar100_counts() {
     let split = place
         .load(&DatasetManifest { loader: Loader::Cifar100, ..manifest() }, Part::Train)
         .unwrap();
-    let pairs: Vec<_> = (0..3).map(|i| (split.labels()[i], split.image(i).unwrap().data[0])).collect();
+    let pairs: Vec<_> =
+        (0..3).map(|i| (split.labels()[i], split.image(i).unwrap().data[0])).collect();
     assert!(pairs.iter().all(|(label, pixel)| *label == u16::from(*pixel)), "{pairs:?}");
     assert_eq!(split.ids().len(), 3);
 }

@@ -103,7 +103,9 @@ fn a_picture_that_is_cut_short_is_refused_wherever_it_is_cut() {
 
 #[test]
 fn damaged_bytes_are_an_error_or_an_image_and_never_a_panic() {
-    for name in ["420.jpg", "422-progressive.jpg", "restarts.jpeg", "inks.jpg", "rgb.png", "palette.png"] {
+    for name in
+        ["420.jpg", "422-progressive.jpg", "restarts.jpeg", "inks.jpg", "rgb.png", "palette.png"]
+    {
         let whole = std::fs::read(pictures().join(name)).unwrap();
         let place = Place::new();
         folders(&place);

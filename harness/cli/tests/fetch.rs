@@ -14,8 +14,9 @@ use quantbench_core::hash::sha256_hex;
 fn packed() -> Vec<u8> {
     // `printf '\x00\x01\x02\x03\x01\x04\x05\x06\x02\x07\x08\x09' | gzip -n`
     vec![
-        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0x63, 0x60, 0x64, 0x62, 0x66, 0x64,
-        0x61, 0x65, 0x63, 0x62, 0xe7, 0xe0, 0x04, 0x00, 0x6b, 0x59, 0x08, 0x7e, 0x0c, 0x00, 0x00, 0x00,
+        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0x63, 0x60, 0x64, 0x62, 0x66,
+        0x64, 0x61, 0x65, 0x63, 0x62, 0xe7, 0xe0, 0x04, 0x00, 0x6b, 0x59, 0x08, 0x7e, 0x0c, 0x00,
+        0x00, 0x00,
     ]
 }
 
@@ -44,8 +45,11 @@ fn serve(bytes: Vec<u8>) -> String {
             let reader = BufReader::new(stream.try_clone().unwrap());
             let _ = reader.lines().take_while(|line| !line.as_ref().unwrap().is_empty()).count();
             let length = bytes.len();
-            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")
-                .unwrap();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            )
+            .unwrap();
             stream.write_all(&bytes).unwrap();
         }
     });
@@ -92,7 +96,10 @@ fn what_is_missing_in_the_end_is_said_with_what_to_do() {
     assert_eq!(lines.len(), 5, "{text}");
     assert!(lines[0].starts_with("missing  data set tiny: what came has SHA-256"), "{text}");
     assert!(lines[0].contains(&format!("by hand, with SHA-256 {other}, as ")), "{text}");
-    assert!(lines[1].contains("model resnet20-cifar10: no address is stated, its source"), "{text}");
+    assert!(
+        lines[1].contains("model resnet20-cifar10: no address is stated, its source"),
+        "{text}"
+    );
     assert!(lines[1].contains("with SHA-256 26bc49e8"), "{text}");
     assert!(lines[2].contains("www.image-net.org"), "{text}");
     assert_eq!(lines[3], "here     data set shapes10: computed, needs no file");

@@ -15,7 +15,7 @@ use crate::context;
 use crate::exit::{Exit, Failure, OrExit, Outcome};
 use crate::out;
 use download::{Limits, download};
-use items::{Item, Wanted, State};
+use items::{Item, State, Wanted};
 
 /// Goes through what was asked for, one line each; one that fails does not keep the others back.
 pub fn run(args: &FetchArgs, configs: Option<&Path>) -> Outcome {

@@ -47,9 +47,10 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(text) | Self::Unreachable(text) | Self::Wrong(text) | Self::Here(text) => {
-                f.write_str(text)
-            }
+            Self::Refused(text)
+            | Self::Unreachable(text)
+            | Self::Wrong(text)
+            | Self::Here(text) => f.write_str(text),
         }
     }
 }

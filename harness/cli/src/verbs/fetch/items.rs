@@ -148,7 +148,8 @@ fn dataset(manifest: &DatasetManifest, roots: &DataRoots) -> State {
     let unpublished = manifest.archives.first();
     let files = manifest.files.train.iter().chain(&manifest.files.test).cloned();
     State::Absent(vec![Item {
-        file: unpublished.map_or_else(|| files.collect::<Vec<_>>().join(" and "), |a| a.file.clone()),
+        file: unpublished
+            .map_or_else(|| files.collect::<Vec<_>>().join(" and "), |a| a.file.clone()),
         url: None,
         sum: unpublished.and_then(|a| a.sum()).map_or(Checked::Nothing, Checked::By),
     }])
