@@ -200,6 +200,7 @@ impl<'a> Bench<'a> {
             draw: request.draw,
             seed: request.seed,
             threads: request.threads,
+            sharing: None,
         };
         let made = make(&making, self.runtime, self.roots, progress, self.cancelled)?;
         Ok(decode(&made.bytes, request.origin)?)

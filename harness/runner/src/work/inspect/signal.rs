@@ -79,7 +79,11 @@ impl Signals {
             let all = values.iter().flatten().map(of).flat_map(|(input, output)| [input, output]);
             let names: Vec<String> = all.filter(|v| v != graph.input()).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let bytes = graph.with_outputs(&names)?.to_bytes();
+            // Without a value to look at the whole network runs: a session needs an output.
+            let bytes = match names.as_slice() {
+                [] => graph.to_bytes(),
+                names => graph.ending_in(names)?.to_bytes(),
+            };
             engine.session(&bytes, Optimisation::Off).map_err(WorkError::from)
         };
         let float = tapped(&parts.float, &|v| v.0.clone())?;
