@@ -109,7 +109,7 @@ fn a_row_tells_what_the_cell_was() {
     }
     let of = |method: &str, weights: u8| {
         let fits = |r: &&quantbench_core::Row| {
-            let widths = r.cell.spec.map_or(32, |s| s.bits.weights.get());
+            let widths = r.cell.spec.as_ref().map_or(32, |s| s.bits.weights.get());
             r.cell.method == method && widths == weights
         };
         rows.iter().find(fits).unwrap()
@@ -150,7 +150,7 @@ fn cells_share_statistics_and_are_charged_as_if_alone() {
         assert_eq!((summary.left, summary.failed), (0, vec![]));
         let rows = Store::open(dir).unwrap().rows().unwrap().0;
         let of = |r: quantbench_core::Row| {
-            let widths = r.cell.spec.map_or_else(String::new, |s| format!("{:?}", s.bits));
+            let widths = r.cell.spec.as_ref().map_or_else(String::new, |s| format!("{:?}", s.bits));
             (format!("{} {widths}", r.cell.method), (r.result, r.observed))
         };
         rows.into_iter().map(of).collect::<BTreeMap<_, _>>()
