@@ -261,8 +261,8 @@ fn a_stochastic_method_gets_a_cell_for_every_seed_of_every_draw() {
     let mut resolved = resolve(&survey, &catalog).unwrap();
     resolved.models.truncate(1);
     resolved.chosen.truncate(1);
-    let (params, spec) = (Params::new(), resolved.chosen[0].spec);
-    let dice = |needs| Chosen { method: &Dice, params: params.clone(), needs, spec };
+    let (params, spec) = (Params::new(), resolved.chosen[0].spec.clone());
+    let dice = |needs| Chosen { method: &Dice, params: params.clone(), needs, spec: spec.clone() };
     resolved.chosen.extend([dice(Needs::Nothing), dice(Needs::Unlabelled)]);
     let found: Vec<_> = cells(&survey, &resolved, None)
         .into_iter()
