@@ -80,7 +80,7 @@ impl Lp {
 
     /// Integral of the error from zero to `y`, in steps, with codes from `lo` to `hi` around zero.
     #[inline]
-    fn from_zero(&self, y: f64, lo: f64, hi: f64) -> f64 {
+    fn up_to(&self, y: f64, lo: f64, hi: f64) -> f64 {
         let code = round(y.max(lo).min(hi));
         let d = y - code;
         let u = d.abs();
@@ -112,8 +112,8 @@ impl Lp {
         for piece in list.iter().rev() {
             let (left, right) = (piece.left * inverse, piece.right * inverse);
             if left < right {
-                let to = if known.0 == right { known.1 } else { self.from_zero(right, lo, hi) };
-                let from = self.from_zero(left, lo, hi);
+                let to = if known.0 == right { known.1 } else { self.up_to(right, lo, hi) };
+                let from = self.up_to(left, lo, hi);
                 sum += piece.count * ((to - from) / (right - left)).max(0.0);
                 known = (left, from);
             } else {
