@@ -7,7 +7,7 @@ use quantbench_core::rng::Rng;
 use quantbench_core::source::SourceError;
 use quantbench_core::{Card, CostModel, Evidence, Needs, Spec};
 use quantbench_engine::{Engine, EngineError};
-use quantbench_graph::{Artefact, Graph, GraphError, Layer, Sites};
+use quantbench_graph::{Artefact, ExportError, Graph, GraphError, Layer, Sites};
 use thiserror::Error;
 
 use crate::grant::{Grant, Vault};
@@ -74,6 +74,9 @@ pub struct Context<'a> {
     pub evidence: Evidence,
     /// Images that the method made itself, each counted once; the method counts.
     pub synthetic_images: u64,
+    /// The FP32 network that the artefact's layers stand for, set by a method that rescales or
+    /// shifts channels before it quantizes; none for the job's graph. Add-ons compare with it.
+    pub reference: Option<Graph>,
     progress: &'a mut Progress<'a>,
     cancelled: &'a AtomicBool,
     cost: Option<&'a dyn CostModel>,
@@ -81,7 +84,8 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// A context; `seed` and the method's name seed its randomness.
+    /// A context; `seed` and the method's name seed its randomness, without its add-ons, so that
+    /// these change the artefact of the same draw.
     pub fn new(
         engine: &'a Engine,
         method: &str,
@@ -89,6 +93,7 @@ impl<'a> Context<'a> {
         progress: &'a mut Progress<'a>,
         cancelled: &'a AtomicBool,
     ) -> Self {
+        let method = method.split(crate::add_on::PLUS).next().unwrap_or(method);
         let rng = Rng::from_parts(&["method", method, &seed.to_string()]);
         Self {
             engine,
@@ -96,6 +101,7 @@ impl<'a> Context<'a> {
             batch: 128,
             evidence: Evidence::default(),
             synthetic_images: 0,
+            reference: None,
             progress,
             cancelled,
             cost: None,
@@ -171,6 +177,9 @@ pub enum MethodError {
     /// A graph could not be read or changed.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// A network with its quantizers could not be written, to be run.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// A value that is not a number came up.
     #[error("{what} gave a value that is not finite; check the model's weights and the images")]
     NotFinite {

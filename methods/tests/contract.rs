@@ -7,8 +7,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use common::{Pictures, Run, engine, params, spec, tiny};
-use quantbench_core::{Family, ImageRule, ParamValue, SitesRule, Tensor};
+use common::{Pictures, Run, engine, label, params, spec, tiny};
+use quantbench_core::{Family, Granularity, ImageRule, Levels, ParamValue, SitesRule, Tensor};
 use quantbench_graph::testing::Builder;
 use quantbench_graph::{Artefact, Graph, SiteKind, encode, sites};
 use quantbench_methods::{ALL, Method, MethodError, Vault, find};
@@ -30,13 +30,17 @@ fn labels(method: &dyn Method) -> Vec<String> {
 
 /// A width that the method cannot do, and which would be its neighbour.
 fn unfit(method: &dyn Method) -> [&'static str; 2] {
-    if method.card().widths.ternary { ["w4a4", "w2a8"] } else { ["w1a8", "w2ta8"] }
+    match method.card().widths {
+        widths if widths.ternary => ["w4a4", "w2a8"],
+        widths if widths.weights.0 > 1 => ["w1a8", "w2ta8"],
+        _ => ["w2a8", "w2ta8"],
+    }
 }
 
-/// Sum of squared differences between the float weights and the artefact's.
-fn weight_error(graph: &Graph, artefact: &Artefact) -> f64 {
+/// Sum of squared differences between the float weights of the artefact's graph and its codes.
+fn weight_error(artefact: &Artefact) -> f64 {
     let one = |(name, q): (&String, &quantbench_core::QuantTensor)| -> f64 {
-        let float = graph.weight(name).unwrap();
+        let float = artefact.graph.weight(name).unwrap();
         float.data.iter().zip(q.dequantize().data).map(|(a, b)| f64::from(a - b).powi(2)).sum()
     };
     artefact.weights.iter().map(one).sum()
@@ -77,7 +81,7 @@ fn same_seed_same_bytes_at_any_number_of_threads() {
     let Some(mut engine) = engine() else { return };
     let graph = tiny();
     for method in ALL {
-        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let label = &label(*method, 4);
         engine.threads = 1;
         let first = encode(&Run::new(engine, &graph, *method, label).go(*method).unwrap());
         engine.threads = 2;
@@ -91,7 +95,7 @@ fn a_method_that_is_not_stochastic_gives_the_same_bytes_for_every_seed() {
     let Some(engine) = engine() else { return };
     let graph = tiny();
     for method in ALL.iter().filter(|m| !m.card().stochastic) {
-        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let label = &label(*method, 4);
         let [first, second] = [0, 1].map(|seed| {
             let run = Run { seed, ..Run::new(engine, &graph, *method, label) };
             encode(&run.go(*method).unwrap())
@@ -119,7 +123,7 @@ fn a_method_reads_what_it_is_granted_and_says_when_that_is_nothing() {
     let Some(engine) = engine() else { return };
     let graph = tiny();
     for method in ALL {
-        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let label = &label(*method, 4);
         let needs = method.needs(&spec(label), &params(*method, &[]));
         let run = Run::new(engine, &graph, *method, label);
         run.go(*method).unwrap();
@@ -142,12 +146,12 @@ fn a_method_reads_what_it_is_granted_and_says_when_that_is_nothing() {
 fn more_bits_are_never_much_worse() {
     let Some(engine) = engine() else { return };
     let graph = tiny();
-    for method in ALL.iter().filter(|m| !m.card().widths.ternary) {
+    for method in ALL.iter().filter(|m| m.card().widths.weights == (2, 8)) {
         let errors: Vec<f64> = ["w2a32", "w3a32", "w4a32", "w6a32", "w8a32"]
             .iter()
             .map(|label| {
                 let run = Run::new(engine, &graph, *method, label);
-                weight_error(&graph, &run.go(*method).unwrap())
+                weight_error(&run.go(*method).unwrap())
             })
             .collect();
         let falling = errors.windows(2).all(|w| w[1] <= w[0] * 1.05);
@@ -160,7 +164,7 @@ fn a_cancelled_run_ends_as_cancelled() {
     let Some(engine) = engine() else { return };
     let graph = tiny();
     for method in ALL {
-        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let label = &label(*method, 4);
         let run = Run { cancelled: true, ..Run::new(engine, &graph, *method, label) };
         assert!(matches!(run.go(*method), Err(MethodError::Cancelled)), "{}", method.card().name);
     }
@@ -217,7 +221,7 @@ fn shared_weights_get_the_larger_width_or_are_refused() {
     assert_eq!(layers.iter().map(|l| l.weight.as_str()).collect::<BTreeSet<_>>().len(), 2);
     for method in ALL {
         let card = method.card();
-        let label = if card.widths.ternary { "w2ta32" } else { "w4a32" };
+        let label = &label(*method, 32);
         let run = Run::new(engine, &graph, *method, label);
         let found = run.go(*method);
         if card.family == Family::MixedPrecision {
@@ -249,12 +253,16 @@ fn an_all_zero_channel_gets_scale_one_and_a_note() {
     let Some(engine) = engine() else { return };
     let (graph, layer, weight) = with_zero_channel();
     for method in ALL {
-        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let label = &label(*method, 4);
         let artefact = Run::new(engine, &graph, *method, label).go(*method).unwrap();
         let q = &artefact.weights[&weight];
-        assert_eq!(q.grid.scale[0], 1.0, "{}", method.card().name);
         let stride = q.codes.len() / q.dims[0];
-        assert!(q.codes[..stride].iter().all(|&c| c == q.grid.zero_point[0]));
+        let largest = q.dequantize().data[..stride].iter().fold(0f32, |m, v| m.max(v.abs()));
+        // A binary grid has no zero: its scale is as good as nothing instead.
+        let binary = q.grid.levels == Levels::Binary;
+        assert!(largest <= if binary { 1e-29 } else { 0.0 }, "{}", method.card().name);
+        let own = !binary && q.grid.granularity != Granularity::Tensor;
+        assert!(!own || q.grid.scale[0] == 1.0, "{}", method.card().name);
         let noted = artefact.notes.iter().any(|n| n.contains(&layer) && n.contains("all-zero"));
         assert!(noted, "{}: {:?}", method.card().name, artefact.notes);
     }
@@ -268,7 +276,7 @@ fn a_weight_that_is_not_a_number_is_named() {
     weight.data[3] = f32::INFINITY;
     graph.set_weight(&name, &weight).unwrap();
     for method in ALL {
-        let label = if method.card().widths.ternary { "w2ta4" } else { "w4a4" };
+        let label = &label(*method, 4);
         let error = Run::new(engine, &graph, *method, label).go(*method).unwrap_err();
         assert!(matches!(error, MethodError::NotFinite { .. }), "{}: {error}", method.card().name);
     }
@@ -316,14 +324,21 @@ fn sensitivity_keeps_its_budget() {
 fn batch_norm_re_estimation_restores_mean_and_deviation() {
     let Some(engine) = engine() else { return };
     let graph = tiny();
-    let twn = find("twn").unwrap();
-    let given = [("bn_reestimate", ParamValue::Bool(true))];
-    let run = Run::new(engine, &graph, twn, "w2ta32").with(twn, &given);
-    let artefact = run.go(twn).unwrap();
-    assert!(run.vault.images_read() > 0);
-    // The artefact's graph holds the ternary values: its layers' outputs have the statistics of
+    for name in ["bwn", "twn"] {
+        let method = find(name).unwrap();
+        let given = [("bn_reestimate", ParamValue::Bool(true))];
+        let run = Run::new(engine, &graph, method, &label(method, 32)).with(method, &given);
+        let artefact = run.go(method).unwrap();
+        assert!(run.vault.images_read() > 0);
+        batch_norms_hold(engine, &graph, &artefact);
+    }
+}
+
+/// Asserts that layers' outputs have the mean and deviation of their batch norms.
+fn batch_norms_hold(engine: quantbench_engine::Engine, graph: &Graph, artefact: &Artefact) {
+    // The artefact's graph holds the projected values: its layers' outputs have the statistics of
     // the batch norms on the images that they were estimated on.
-    let pictures = Pictures::new(&graph, 40);
+    let pictures = Pictures::new(graph, 40);
     let mut checked = 0;
     for layer in graph.layers() {
         let Some(norm) = graph.norm_stats(&layer.output) else { continue };

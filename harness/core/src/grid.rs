@@ -175,6 +175,18 @@ impl Grid {
         }
     }
 
+    /// A binary grid with the given scales along `axis`.
+    pub fn binary(scale: Vec<f32>, axis: usize) -> Self {
+        let zero_point = vec![0; scale.len()];
+        Self {
+            levels: Levels::Binary,
+            bits: Bits::new(1).unwrap_or(Bits::EIGHT),
+            granularity: Granularity::Channel { axis },
+            scale,
+            zero_point,
+        }
+    }
+
     /// Smallest and largest code.
     pub fn code_range(&self) -> (i32, i32) {
         match self.levels {

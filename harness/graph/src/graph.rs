@@ -144,6 +144,11 @@ impl Graph {
         self.norms.get(value)
     }
 
+    /// Replaces the statistics of a value, after its producer's channels were rescaled or shifted.
+    pub fn set_norm_stats(&mut self, value: &str, stats: NormStats) {
+        self.norms.insert(value.to_string(), stats);
+    }
+
     /// What loading and folding had to guard against, in sentences.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -20,6 +20,7 @@ pub mod onnx;
 pub mod ops;
 mod outputs;
 pub mod packed;
+mod rewrite;
 mod shape;
 pub mod site;
 pub mod sites;

@@ -2,9 +2,12 @@
 
 pub mod aciq;
 pub mod entropy;
+pub mod fitted;
+pub mod gptq;
 pub mod lp;
 pub mod minmax;
 pub mod mse;
+pub mod obq;
 pub mod percentile;
 
 use quantbench_core::card::{Default, Param, ParamRange};

@@ -37,13 +37,13 @@ use std::collections::BTreeMap;
 
 use quantbench_core::card::{Card, Default, Family, Param, ParamRange, WidthRange};
 use quantbench_core::{Bits, Grid, QuantTensor, Tensor};
-use quantbench_graph::{Artefact, Layer, LayerKind, SiteKind};
+use quantbench_graph::{Artefact, Layer, LayerKind};
 use rayon::prelude::*;
 
 use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::NoData;
-use crate::parts::calibrate::share;
-use crate::parts::moments::{Moments, propagate};
+use crate::parts::known_ranges::known_grids;
+use crate::parts::moments::Moments;
 use crate::parts::ranges::{MinMax, RangeEstimator, WeightStyle};
 use crate::parts::weights::{Quantized, channels, grid, interleave, quantize_sites};
 use flips::Channel;
@@ -149,35 +149,10 @@ pub fn round(tensor: &Tensor, layer: &Layer, bits: Bits) -> QuantTensor {
 pub(crate) fn activations(
     job: &Job<'_>,
     method: &'static str,
-    sigmas: (f64, f64),
+    (clip, peak): (f64, f64),
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Grid>, MethodError> {
-    let mut grids = BTreeMap::new();
-    if job.sites.activations.is_empty() {
-        return Ok(grids);
-    }
-    let known = propagate(job.graph, job.layers, sigmas.1);
-    for site in job.sites.activations.iter().filter(|s| s.shares.is_none()) {
-        if site.kind == SiteKind::Image {
-            notes.push(format!(
-                "image {:?} left in FP32: a data-free method knows no range for it",
-                site.value
-            ));
-            continue;
-        }
-        let moments = known.get(&site.value).ok_or_else(|| MethodError::Unfit {
-            method,
-            reason: format!(
-                "no batch-norm statistics reach activation {:?}; give a model that still has its \
-                 batch norms, or quantize weights only (a32)",
-                site.value
-            ),
-        })?;
-        let (lo, hi) = range(moments, site.bits, sigmas.0);
-        grids.insert(site.value.clone(), Grid::activation(lo, hi, site.bits));
-    }
-    share(job.sites, &mut grids);
-    Ok(grids)
+    known_grids(job, job.graph, method, peak, notes, |m, bits| range(m, bits, clip))
 }
 
 /// Range of an activation: `[0, c sigma]`, or `+-c sigma / 1.25` where signed; below 6 bits no

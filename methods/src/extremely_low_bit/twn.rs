@@ -29,27 +29,22 @@
 //! # Reference
 //! F. Li et al., "Ternary weight networks", 2016, arXiv:1605.04711, section 2.
 
-use std::collections::BTreeMap;
-
 use quantbench_core::card::{Card, Default, Family, Param, ParamRange, Params, WidthRange};
-use quantbench_core::{Grid, ImageSource, QuantTensor, Spec, Tensor};
-use quantbench_graph::{Artefact, Graph, Layer, NormStats};
+use quantbench_core::{Grid, QuantTensor, Spec, Tensor};
+use quantbench_graph::Artefact;
 
+use super::{BN_REESTIMATE, asks_for_images, projected};
 use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::UnlabelledIfAsked;
-use crate::parts::calibrate::activation_grids;
-use crate::parts::channel_stats::ChannelStats;
-use crate::parts::ranges::{MinMax, Mse, WeightStyle};
-use crate::parts::weights::{Quantized, channels, interleave, quantize, quantize_sites};
+use crate::parts::ranges::{MinMax, WeightStyle};
+use crate::parts::reestimate::usable;
+use crate::parts::weights::{channels, interleave, quantize};
 
 /// Ternary weight networks.
 pub struct Twn;
 
 /// Threshold in units of the mean magnitude (paper, equation 6).
 const THRESHOLD: f64 = 0.7;
-
-/// Factors beyond this come from a channel that is as good as constant on the images.
-const LARGEST_FACTOR: f64 = 100.0;
 
 static CARD: Card = Card {
     name: "twn",
@@ -70,12 +65,7 @@ static CARD: Card = Card {
             default: Default::Text("filter"),
             range: ParamRange::Choice(&["filter", "layer"]),
         },
-        Param {
-            name: "bn_reestimate",
-            help: "estimate the batch norms anew on images, layer by layer, in the ternary network",
-            default: Default::Bool(false),
-            range: ParamRange::Switch,
-        },
+        BN_REESTIMATE,
     ],
     departures: &[
         "trained FP32 weights are projected once; the paper trains through the projection",
@@ -93,8 +83,7 @@ impl Recipe for Twn {
     }
 
     fn asks_for_images(&self, spec: &Spec, params: &Params) -> bool {
-        let reestimate = params.get("bn_reestimate").is_some_and(|v| v.to_string() == "true");
-        spec.bits.activations.is_quantized() || reestimate
+        asks_for_images(spec, params)
     }
 
     fn quantize(
@@ -103,42 +92,15 @@ impl Recipe for Twn {
         data: Self::Data,
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
-        let mut net = project(job, cx)?;
-        if let Some(images) = data.images()
-            && job.switch("bn_reestimate")
-        {
-            net.reestimate(job, images, cx)?;
-        }
-        let activations = match data.images() {
-            Some(images) => activation_grids(&net.graph, job.sites, images, &Mse, cx)?,
-            None => BTreeMap::new(),
-        };
-        Ok(Artefact { graph: net.graph, weights: net.weights, activations, notes: net.notes })
+        let per_layer = job.choice("scale") == "layer";
+        projected(job, &data, cx, |weights, layer, site| {
+            if site.ternary {
+                ternary(weights, layer.axis, per_layer)
+            } else {
+                quantize(weights, layer.axis, site.bits, WeightStyle::Symmetric, &MinMax)
+            }
+        })
     }
-}
-
-/// The network while it is made ternary: the graph holds the values of the quantized weights.
-struct Ternary {
-    graph: Graph,
-    weights: BTreeMap<String, QuantTensor>,
-    notes: Vec<String>,
-}
-
-/// All layers onto their grids.
-fn project(job: &Job<'_>, cx: &mut Context<'_>) -> Result<Ternary, MethodError> {
-    let per_layer = job.choice("scale") == "layer";
-    let Quantized { weights, notes } = quantize_sites(job, cx, |weights, layer, site| {
-        if site.ternary {
-            ternary(weights, layer.axis, per_layer)
-        } else {
-            quantize(weights, layer.axis, site.bits, WeightStyle::Symmetric, &MinMax)
-        }
-    })?;
-    let mut graph = job.graph.clone();
-    for (name, quantized) in &weights {
-        graph.set_weight(name, &quantized.dequantize())?;
-    }
-    Ok(Ternary { graph, weights, notes })
 }
 
 /// Threshold `0.7 mean|w|`, scale the mean magnitude above it (paper, equations 5 and 6).
@@ -173,90 +135,6 @@ fn threshold_and_scale(values: &[f32]) -> (f64, f32) {
     let scale = (sum / count) as f32;
     // 0 / 0 for an all-zero filter.
     (threshold, if usable(scale) { scale } else { 1.0 })
-}
-
-/// Whether a scale can be stored and divided by.
-fn usable(scale: f32) -> bool {
-    scale > 0.0 && scale.is_finite() && (1.0 / scale).is_finite()
-}
-
-impl Ternary {
-    /// Estimates batch norms anew, in the order of the graph.
-    fn reestimate(
-        &mut self,
-        job: &Job<'_>,
-        images: &dyn ImageSource,
-        cx: &mut Context<'_>,
-    ) -> Result<(), MethodError> {
-        let (mut layers, mut guarded) = (0, 0);
-        for (done, layer) in job.layers.iter().enumerate() {
-            cx.step(done, job.layers.len(), "batch norms")?;
-            let Some(norm) = job.graph.norm_stats(&layer.output) else { continue };
-            let norm = norm.clone();
-            let mut stats = ChannelStats::new(layer.channels());
-            let batch = cx.batch;
-            cx.engine.taps(
-                &self.graph,
-                &[&layer.output],
-                images,
-                batch,
-                &mut |_, dims, data| {
-                    stats.add(dims, data);
-                },
-            )?;
-            if !stats.is_finite() {
-                let what = format!("activation {:?}", layer.output);
-                return Err(MethodError::NotFinite { what });
-            }
-            guarded += self.renorm(layer, &norm, &stats)?;
-            layers += 1;
-        }
-        self.notes.push(format!("batch norm re-estimated in {layers} layers"));
-        if guarded > 0 {
-            self.notes.push(format!("{guarded} nearly constant channels were only shifted"));
-        }
-        Ok(())
-    }
-
-    /// Rescales one layer's channels to the batch norm's mean and deviation; gives the number of
-    /// channels that are nearly constant and therefore only shifted.
-    fn renorm(
-        &mut self,
-        layer: &Layer,
-        norm: &NormStats,
-        stats: &ChannelStats,
-    ) -> Result<usize, MethodError> {
-        let old = self.graph.bias(layer)?.map_or_else(Vec::new, |bias| bias.data);
-        let (mut bias, mut factors, mut guarded) = (Vec::new(), Vec::new(), 0);
-        for c in 0..layer.channels() {
-            let mean = stats.mean(c) - old.get(c).copied().map_or(0.0, f64::from);
-            let factor = f64::from(norm.std[c]) / stats.deviation(c);
-            let scale = self.weights.get(&layer.weight).map_or(1.0, |q| q.grid.scale[c]);
-            let keep = !usable((f64::from(scale) * factor) as f32)
-                || !(LARGEST_FACTOR.recip()..=LARGEST_FACTOR).contains(&factor);
-            let factor = if keep { 1.0 } else { factor };
-            guarded += usize::from(keep);
-            factors.push(factor);
-            bias.push((f64::from(norm.mean[c]) - mean * factor) as f32);
-        }
-        if let Some(quantized) = self.weights.get_mut(&layer.weight) {
-            for (scale, factor) in quantized.grid.scale.iter_mut().zip(&factors) {
-                *scale = (f64::from(*scale) * factor) as f32;
-            }
-            self.graph.set_weight(&layer.weight, &quantized.dequantize())?;
-        } else {
-            let mut weight = self.graph.weight(&layer.weight)?;
-            let inner: usize = weight.dims[layer.axis + 1..].iter().product();
-            for (i, row) in weight.data.chunks_mut(inner.max(1)).enumerate() {
-                for w in row {
-                    *w = (f64::from(*w) * factors[i % factors.len()]) as f32;
-                }
-            }
-            self.graph.set_weight(&layer.weight, &weight)?;
-        }
-        self.graph.set_bias(layer, &bias)?;
-        Ok(guarded)
-    }
 }
 
 #[cfg(test)]

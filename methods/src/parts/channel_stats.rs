@@ -1,6 +1,34 @@
 //! Mean and standard deviation per channel, streamed over batches.
 
+use quantbench_core::ImageSource;
+use quantbench_graph::{Graph, Layer};
 use rayon::prelude::*;
+
+use crate::contract::{Context, MethodError};
+
+/// Statistics of the outputs of `layers` when `graph` runs on the images, in their order.
+///
+/// One pass over the part of the graph that leads to these layers.
+pub fn of_outputs(
+    graph: &Graph,
+    layers: &[&Layer],
+    images: &dyn ImageSource,
+    cx: &Context<'_>,
+) -> Result<Vec<ChannelStats>, MethodError> {
+    let mut stats: Vec<ChannelStats> =
+        layers.iter().map(|l| ChannelStats::new(l.channels())).collect();
+    if layers.is_empty() {
+        return Ok(stats);
+    }
+    let outputs: Vec<&str> = layers.iter().map(|l| l.output.as_str()).collect();
+    cx.engine.taps(graph, &outputs, images, cx.batch, &mut |i, dims, data| {
+        stats[i].add(dims, data);
+    })?;
+    match stats.iter().zip(&outputs).find(|(s, _)| !s.is_finite()) {
+        Some((_, value)) => Err(MethodError::NotFinite { what: format!("activation {value:?}") }),
+        None => Ok(stats),
+    }
+}
 
 /// Running sums per channel.
 ///

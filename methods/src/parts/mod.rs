@@ -2,12 +2,19 @@
 //! allocation, sensitivities, statistics of activations, images of noise.
 
 pub mod allocate;
+pub mod bias;
 pub mod calibrate;
 pub mod channel_stats;
+pub mod cholesky;
 pub mod divergence;
+pub mod hessian;
+pub mod known_ranges;
+pub mod levels;
 pub mod moments;
 pub mod noise;
 pub mod normal;
+pub mod patches;
 pub mod probe;
 pub mod ranges;
+pub mod reestimate;
 pub mod weights;

@@ -38,10 +38,11 @@ impl Moments {
         Self { positive: positive.collect(), peak, mean, var, signed: true }
     }
 
-    /// The same values after a clip.
-    fn clip(&self, lo: Option<f64>, hi: Option<f64>, z: f64) -> Self {
+    /// The same values after a clip, with an upper end per channel.
+    fn clip(&self, lo: Option<f64>, hi: impl Fn(usize) -> Option<f64>, z: f64) -> Self {
         let mut out = self.clone();
         for c in 0..self.mean.len() {
+            let hi = hi(c);
             let k = clipped(self.mean[c], self.var[c], lo, hi);
             (out.mean[c], out.var[c], out.positive[c]) = (k.mean, k.var, k.positive);
             let top = self.mean[c] + z * self.var[c].max(0.0).sqrt();
@@ -145,11 +146,12 @@ impl Walk<'_> {
 
     fn node(&self, node: &NodeProto) -> Option<Moments> {
         match node.op_type.as_deref().unwrap_or("") {
-            "Relu" => Some(self.input(node, 0)?.clip(Some(0.0), None, self.z)),
+            "Relu" => Some(self.input(node, 0)?.clip(Some(0.0), |_| None, self.z)),
             "Clip" => {
                 let (lo, hi) = (self.end(node, 1, "min"), self.end(node, 2, "max"));
-                Some(self.input(node, 0)?.clip(lo, hi, self.z))
+                Some(self.input(node, 0)?.clip(lo, |_| hi, self.z))
             }
+            "Min" => self.cap(node),
             "Add" => self.add(node),
             "Concat" => self.concat(node),
             "BatchNormalization" => {
@@ -205,6 +207,20 @@ impl Walk<'_> {
             }
             (None, None) => None,
         }
+    }
+
+    /// A cap per channel or one for all. After a Relu both clip the same normal variable at once:
+    /// what a Relu leaves is not normal any more.
+    fn cap(&self, node: &NodeProto) -> Option<Moments> {
+        let caps = self.graph.weight(node.input.get(1)?).ok()?.data;
+        let relu = self.graph.producer(node.input.first()?).map(|i| &self.graph.nodes()[i]);
+        let (lo, input) = match relu.filter(|n| n.op_type.as_deref() == Some("Relu")) {
+            Some(relu) => (Some(0.0), self.input(relu, 0)?),
+            None => (None, self.input(node, 0)?),
+        };
+        let fits = caps.len() == 1 || caps.len() == input.channels();
+        let hi = |c: usize| caps.get(if caps.len() == 1 { 0 } else { c }).map(|&v| f64::from(v));
+        fits.then(|| input.clip(lo, hi, self.z))
     }
 
     fn concat(&self, node: &NodeProto) -> Option<Moments> {
@@ -334,6 +350,24 @@ mod tests {
         assert_eq!(known["features"].mean, known["out"].mean);
         assert!((known["features"].var[0] - known["out"].var[0] / 64.0).abs() < 1e-12);
         assert!(!known.contains_key("unknown"));
+    }
+
+    #[test]
+    fn caps_per_channel_clip_what_a_relu_rectifies() {
+        let mut b = Builder::new(5);
+        let stem = b.conv_bn("input", "stem", (3, 2), 1, 1);
+        b.node("Relu", &[&stem], "relu", vec![]);
+        b.weight("caps", &Tensor::new(vec![2, 1, 1], vec![0.5, 2.0]));
+        b.node("Min", &["relu", "caps"], "out", vec![]);
+        let bytes = b.finish(&[3, 8, 8], "out");
+        let graph = Graph::from_bytes(&bytes, "caps").unwrap().fold().unwrap();
+        let known = propagate(&graph, &graph.layers(), Z);
+        let (stem, out) = (&known[&graph.layers()[0].output], &known["out"]);
+        for (c, cap) in [0.5, 2.0].into_iter().enumerate() {
+            let want = clipped(stem.mean[c], stem.var[c], Some(0.0), Some(cap));
+            assert_eq!((out.mean[c], out.var[c]), (want.mean, want.var));
+            assert!(out.peak[c] <= cap && !out.signed);
+        }
     }
 
     #[test]

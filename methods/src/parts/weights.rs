@@ -133,6 +133,12 @@ pub fn quantize_sites(
     Ok(out)
 }
 
+/// The site that decides the width of each initializer, in the order of the job's sites.
+pub fn widest_sites<'j>(job: &Job<'j>) -> Vec<&'j WeightSite> {
+    let sites = &job.sites.weights;
+    sites.iter().enumerate().filter(|(at, _)| is_widest(job, *at)).map(|(_, s)| s).collect()
+}
+
 /// Whether no other site of the same initializer is wider, or as wide and earlier.
 fn is_widest(job: &Job<'_>, at: usize) -> bool {
     let sites = &job.sites.weights;

@@ -83,6 +83,13 @@ pub fn spec(label: &str) -> Spec {
     Spec::from_widths(label.parse().unwrap())
 }
 
+/// Widths in the middle of what a method can do, at `a` bits of activations.
+pub fn label(method: &dyn Method, a: u8) -> String {
+    let widths = method.card().widths;
+    let w = 4.clamp(widths.weights.0, widths.weights.1);
+    if widths.ternary { format!("w2ta{a}") } else { format!("w{w}a{a}") }
+}
+
 /// The defaults of a method with some parameters replaced.
 pub fn params(method: &dyn Method, given: &[(&str, ParamValue)]) -> Params {
     let given = given.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect();

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use quantbench_core::Needs;
 use quantbench_runner::Catalog;
 use serde_json::{Value, json};
 
@@ -49,7 +50,18 @@ fn methods() -> Listing {
             card.summary.to_string(),
         ]
     });
-    (vec!["method", "family", "weight bits", "needs", "summary"], rows.collect())
+    let add_ons = quantbench_methods::ADD_ONS.iter().map(|add_on| {
+        let card = add_on.card();
+        vec![
+            format!("METHOD+{}", card.name),
+            "add-on".to_string(),
+            "-".to_string(),
+            Needs::Unlabelled.to_string(),
+            card.summary.to_string(),
+        ]
+    });
+    let head = vec!["method", "family", "weight bits", "needs", "summary"];
+    (head, rows.chain(add_ons).collect())
 }
 
 fn from_catalog(kind: Kind, catalog: &Catalog) -> Listing {
