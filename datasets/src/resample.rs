@@ -3,7 +3,8 @@
 //! Two passes of 8-bit images with fixed-point weights; the filter grows with the factor of
 //! reduction, so that every source pixel counts (antialiasing).
 //! Arithmetic after Pillow's `Resample.c` (A. Murray, MIT-CMU licence): weights of 22 fractional
-//! bits, rounding half up, clipping after each pass.
+//! bits, rounding half up, clipping after each pass, and always the horizontal pass first (as in
+//! Pillow 11; Pillow 13 takes the vertical one first for some sizes).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes the pictures of pixels.rs and what Pillow makes of them.
 
-    pip install pillow==13.0.0 numpy && python3 make.py
+    pip install pillow==11.3.0 numpy && python3 make.py
 
 Expected are the arrays of torchvision's loader (Image.open(...).convert("RGB")) and, for some,
 of its Resize and CenterCrop: those call Pillow's resize on the sizes that are computed here by
 torchvision's rules (shorter side to SIDE, longer side cut; margins rounded half to even).
 torchvision itself is not needed.
+Pillow 13 takes the vertical pass first for some sizes, which changes values by about one.
 """
 
 import gzip
