@@ -24,7 +24,7 @@ pub(crate) fn rgb(bytes: &[u8]) -> Result<Raster, String> {
 
 /// Refuses sizes that no image of a data set has.
 fn check_size(width: usize, height: usize) -> Result<(), String> {
-    let pixels = width.checked_mul(height).unwrap_or(usize::MAX);
+    let pixels = width.saturating_mul(height);
     if pixels == 0 || pixels > MOST_PIXELS {
         return Err(format!("its header states {width}x{height} pixels"));
     }

@@ -46,6 +46,7 @@ impl Raster {
     ///
     /// The longer side is cut to a whole number as torchvision's `Resize` does; an image whose
     /// shorter side fits already is left alone.
+    #[must_use]
     pub fn resized(self, side: usize, interpolation: Interpolation) -> Self {
         let short = self.height.min(self.width);
         if short == side || short == 0 {

@@ -66,17 +66,17 @@ impl Split {
         let name = format!("{}-{part}-{}.index", manifest.name, &hash::hex(&place)[..16]);
         let kept = cache_folder.join("index").join(name);
         let covers = body.covers();
-        let index = match cache::load(&kept, &key, covers).filter(|i| i.order.len() == count) {
-            Some(index) => index,
-            None => {
-                let index = body.index(manifest, part)?;
-                // Files that changed meanwhile are hashed again the next time, and so is everything
-                // if the cache cannot be written: slower, not wrong.
-                if body.stamp(manifest, part)?.1 == key {
-                    let _ = cache::store(&kept, &key, &index);
-                }
-                index
+        let believed = cache::load(&kept, &key, covers).filter(|i| i.order.len() == count);
+        let index = if let Some(index) = believed {
+            index
+        } else {
+            let index = body.index(manifest, part)?;
+            // Files that changed meanwhile are hashed again the next time, and so is everything
+            // if the cache cannot be written: slower, not wrong.
+            if body.stamp(manifest, part)?.1 == key {
+                let _ = cache::store(&kept, &key, &index);
             }
+            index
         };
         let stated = manifest.hashes.as_ref().map(|h| h.of(part));
         if let Some(expected) = stated.filter(|h| **h != index.hash) {
