@@ -275,8 +275,8 @@ mod tests {
                 let n = values.len() as f64;
                 let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
                 let b = values.iter().map(|&v| (f64::from(v) - mean).abs()).sum::<f64>() / n;
-                // One bin is 12 / 2,048 wide at most.
-                prop_assert!((fit.mean - mean).abs() < 1e-9 && (fit.distance - b).abs() < 0.006);
+                // A bin is 9 / 2,048 wide at most, and places in it are rounded.
+                prop_assert!((fit.mean - mean).abs() < 1e-6 && (fit.distance - b).abs() < 0.005);
             }
         }
 
