@@ -189,7 +189,8 @@ fn activations_are_quantized_while_means_are_taken_if_asked() {
             run.go(whole).unwrap()
         });
         assert_ne!(encode(&with), encode(&without));
-        let exported = quantbench_graph::export(&with, Default::default()).unwrap();
+        let exported =
+            quantbench_graph::export(&with, quantbench_graph::ExportOptions::default()).unwrap();
         let exported = Graph::from_bytes(&exported, "exported").unwrap();
         let layers = graph.layers();
         let inner: Vec<Layer> = layers.into_iter().filter(|l| !l.is_last).collect();

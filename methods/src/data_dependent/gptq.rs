@@ -231,7 +231,7 @@ mod tests {
         let h = &problem.h + &(Array2::<f64>::eye(n) * (0.01 * mean));
         let mut want = Vec::new();
         let mut error: Vec<f64> = Vec::new();
-        for j in 0..n {
+        for (j, &weight) in rows[0].iter().enumerate() {
             // Free part f of the shift d solves H_ff d_f = -H_fc d_c, with d = q - w where chosen.
             let free = n - j;
             let mut a = h.slice(ndarray::s![j.., j..]).to_owned();
@@ -251,9 +251,9 @@ mod tests {
                 let rest: f64 = (p + 1..free).map(|k| a[[p, k]] * shift[k]).sum();
                 shift[p] = (b[p] - rest) / a[[p, p]];
             }
-            let (code, value) = problem.round(0, f64::from(rows[0][j]) + shift[0]);
+            let (code, value) = problem.round(0, f64::from(weight) + shift[0]);
             want.push(code);
-            error.push(value - f64::from(rows[0][j]));
+            error.push(value - f64::from(weight));
         }
         assert_eq!(round(&problem, false).unwrap(), [want]);
     }

@@ -83,7 +83,9 @@ impl Hessian {
                     for (row, out) in rows.chunks_mut(width).enumerate() {
                         fill(group, row, out);
                     }
-                    tiles.iter_mut().for_each(|tile| tile.add(&rows, n, width));
+                    for tile in tiles {
+                        tile.add(&rows, n, width);
+                    }
                 });
             }
             *columns += width as f64;
