@@ -5,6 +5,7 @@ pub mod error;
 mod locate;
 pub mod model;
 pub mod snippet;
+mod spec;
 pub mod survey;
 pub(crate) mod yaml;
 

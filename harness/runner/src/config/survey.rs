@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use quantbench_core::Spec;
 use quantbench_core::card::{ParamValue, Params};
-use quantbench_core::{FirstLast, ImageRule, SitesRule, Spec, Widths};
 use serde_yaml::Value;
 
 use crate::config::error::ConfigError;
+use crate::config::spec::spec;
 use crate::config::yaml::{Document, Node};
 
 /// A value and where it was typed, for errors that only show when names are resolved.
@@ -159,7 +160,7 @@ fn named(node: &Node<'_>) -> Result<At<String>, ConfigError> {
 }
 
 /// A list of names without duplicates.
-fn names(node: &Node<'_>) -> Result<Vec<At<String>>, ConfigError> {
+pub(super) fn names(node: &Node<'_>) -> Result<Vec<At<String>>, ConfigError> {
     unique(&node.filled_list()?, Node::text)
 }
 
@@ -187,70 +188,6 @@ fn unique<'a, T: PartialEq>(
         out.push(placed(node, value));
     }
     Ok(out)
-}
-
-/// A bare label such as `w4a4`, or a mapping with the rules beside the widths.
-pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
-    let spec = if node.is_text() {
-        Spec::from_widths(widths(node)?)
-    } else {
-        let fields =
-            node.fields(&["bits", "sites", "image", "first_last", "exclude", "layer_bits"])?;
-        let mut spec = Spec::from_widths(widths(fields.need("bits")?)?);
-        if let Some(sites) = fields.get("sites") {
-            spec.sites = sites.choice(&[
-                ("academic", SitesRule::Academic),
-                ("deployable", SitesRule::Deployable),
-            ])?;
-        }
-        if let Some(image) = fields.get("image") {
-            spec.image = image.choice(&[
-                ("fp32", ImageRule::Fp32),
-                ("8bit", ImageRule::EightBit),
-                ("same", ImageRule::Same),
-            ])?;
-        }
-        if let Some(first_last) = fields.get("first_last") {
-            spec.first_last = first_last.choice(&[
-                ("fp32", FirstLast::Fp32),
-                ("8bit", FirstLast::EightBit),
-                ("same", FirstLast::Same),
-            ])?;
-        }
-        if let Some(exclude) = fields.get("exclude") {
-            let names = names(exclude)?;
-            spec.exclude = names.into_iter().map(|at| at.value).collect();
-        }
-        if let Some(own) = fields.get("layer_bits") {
-            spec.layer_bits = layer_bits(own)?;
-        }
-        spec
-    };
-    if spec.bits.is_fp32() {
-        return Err(
-            node.fail("w32a32 quantizes nothing; FP32 is a row of every survey, leave it out")
-        );
-    }
-    Ok(spec)
-}
-
-/// Widths of single layers.
-fn layer_bits(node: &Node<'_>) -> Result<BTreeMap<String, Widths>, ConfigError> {
-    let own = |(layer, node): (String, Node<'_>)| {
-        let widths = widths(&node)?;
-        if widths.is_fp32() {
-            return Err(node.fail("w32a32 quantizes nothing; name the layer under exclude"));
-        }
-        Ok((layer, widths))
-    };
-    node.any_fields()?.entries.into_iter().map(own).collect()
-}
-
-fn widths(node: &Node<'_>) -> Result<Widths, ConfigError> {
-    let text = node.text().map_err(|_| {
-        node.fail("expected a pair of widths such as w8a8 or w2ta8, or a mapping with key bits")
-    })?;
-    text.parse().map_err(|error| node.fail(error))
 }
 
 fn method(node: &Node<'_>) -> Result<MethodEntry, ConfigError> {
@@ -302,6 +239,7 @@ fn calibration(node: Option<&Node<'_>>, root: &Node<'_>) -> Result<Calibration, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quantbench_core::{ImageRule, SitesRule};
 
     const GOOD: &str = "name: tiny\ndataset: shapes10\nmodels: [resnet-shapes10]\nmethods:\n  - minmax\n  - {name: twn, params: {bn_reestimate: true}, specs: [w2ta8]}\nspecs:\n  - w8a8\n  - {bits: w4a4, image: same}\ncalibration: {images: 64, draws: [0, 1]}\n";
 
