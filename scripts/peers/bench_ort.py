@@ -1,7 +1,7 @@
 """One static quantization by onnxruntime.quantization, for scripts/bench-calibration.
 
-    ort_static.py prepare MODEL.onnx PREPARED.onnx
-    ort_static.py quantize PREPARED.onnx IMAGES.npy METHOD THREADS OUT.onnx
+    bench_ort.py prepare MODEL.onnx PREPARED.onnx
+    bench_ort.py quantize PREPARED.onnx IMAGES.npy METHOD THREADS OUT.onnx
 
 METHOD is MinMax, Entropy or Percentile; everything else is theirs by default but for weights per
 channel and the batch of 64 images.  The last line printed is JSON: wall and CPU seconds of

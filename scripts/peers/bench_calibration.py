@@ -12,7 +12,7 @@ import tempfile
 TARGET = os.environ.get("CARGO_TARGET_DIR", "target")
 OURS = os.path.join(TARGET, "release", "examples", "bench_calibration")
 QUANTBENCH = os.path.join(TARGET, "release", "quantbench")
-THEIRS = [sys.executable, os.path.join("scripts", "peers", "ort_static.py")]
+THEIRS = [sys.executable, os.path.join("scripts", "peers", "bench_ort.py")]
 
 
 def run(words, **more):
