@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use quantbench_core::bits::BitsError;
 use quantbench_core::{FirstLast, ImageRule, SitesRule, Widths};
+use quantbench_runner::SchemaKind;
 
 /// Benchmarks neural-network quantization methods against each other and reports accuracy, size
 /// and cost, simulated beside deployed.
@@ -49,6 +51,10 @@ pub enum Verb {
     Inspect(InspectArgs),
     /// Evaluate one model on a data set
     Eval(EvalArgs),
+    /// Print the JSON schema of a kind of configuration file, for editors
+    Schema(SchemaArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
     /// One cell, on behalf of `run`
     #[command(hide = true)]
     Worker,
@@ -101,9 +107,10 @@ pub struct FetchArgs {
 /// Which part of a survey.
 #[derive(Debug, Args)]
 pub struct FilterArgs {
-    /// Only cells whose label contains this text, for example resnet20 or w4a4
-    #[arg(long, value_name = "TEXT")]
-    pub only: Option<String>,
+    /// Only cells that match: method=mse,minmax (also model, bits, draw, calibration), or a text
+    /// in the label; given several times, all must match
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<String>,
     /// Evaluate the first N test images only (a partial run, marked as such)
     #[arg(long, value_name = "N")]
     pub images: Option<usize>,
@@ -262,6 +269,32 @@ pub struct EvalArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Kind of file
+    #[arg(value_parser = PossibleValuesParser::new(SchemaKind::ALL.map(SchemaKind::name)))]
+    pub kind: String,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// Shells with completions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use quantbench_core::Row;
 use quantbench_core::names::suggestion;
 use quantbench_datasets::{DataRoots, DatasetManifest, Preprocess};
 use quantbench_graph::{Graph, GraphError};
 use quantbench_methods::MethodError;
-use quantbench_runner::{Catalog, Filter, Note, Plan, Survey, WorkError};
+use quantbench_runner::{Catalog, Filter, Note, Plan, Store, Survey, WorkError, missing};
 
 use crate::args::FilterArgs;
 use crate::exit::{Exit, Failure, OrExit};
@@ -144,6 +145,33 @@ pub fn work_failure(error: WorkError) -> Failure {
 /// Cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// What a reader of a run folder should know about its completeness, one sentence each: cells of
+/// the survey without a row, rows of partial evaluations.
+pub fn gaps(store: &Store, rows: &[Row]) -> Vec<String> {
+    const SHOWN: usize = 5;
+    let mut out = Vec::new();
+    if let Some(asked) = store.asked() {
+        let without = missing(&asked, rows);
+        let named = without.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let more = if without.len() > SHOWN { ", …" } else { "" };
+        if !without.is_empty() {
+            out.push(format!(
+                "{} of the {} cells of the survey have no result on the whole test set yet ({named}{more}).",
+                without.len(),
+                asked.len()
+            ));
+        }
+    }
+    let partial = rows.iter().filter(|r| r.cell.test_images.is_some()).count();
+    if partial > 0 {
+        out.push(format!(
+            "{partial} rows are of partial evaluations, on the first test images only: they are \
+             never to be published."
+        ));
+    }
+    out
 }
 
 /// Committed rows of a survey, which count as done.

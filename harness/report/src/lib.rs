@@ -95,7 +95,14 @@ pub struct Report {
 /// # Errors
 /// [`ReportError`]: no row, no row of this schema, or a drawing or rendering that failed.
 pub fn build(rows: &[Row]) -> Result<Report, ReportError> {
-    let findings = Findings::of(rows)?;
+    build_with(rows, &[])
+}
+
+/// The same with what the caller knows and rows cannot tell, such as cells that have none, as
+/// further warnings.
+pub fn build_with(rows: &[Row], known: &[String]) -> Result<Report, ReportError> {
+    let mut findings = Findings::of(rows)?;
+    findings.warnings.splice(0..0, known.iter().cloned());
     let mut files = Vec::new();
     for output in OUTPUTS {
         files.extend((output.files)(&findings)?);

@@ -11,12 +11,13 @@ pub mod run;
 pub mod store;
 pub mod work;
 
+pub use config::schema::{Kind as SchemaKind, schema_text};
 pub use config::{Catalog, ConfigError, ModelCard, ModelError, Survey, snippet};
 pub use plan::estimate::{Estimate, estimate};
 pub use plan::{Filter, Plan, PlannedCell, plan};
 pub use run::worker::worker_main;
 pub use run::{Event, RunError, RunOptions, Summary, run};
-pub use store::{BadRow, Store, StoreError, write_atomic};
+pub use store::{BadRow, Snapshot, Store, StoreError, missing, write_atomic};
 pub use work::WorkError;
 pub use work::inspect::{InspectOptions, Inspected, LayerFinding, Remedy, Signal, inspect};
 pub use work::make::Progress;

@@ -468,6 +468,83 @@ fn a_corrupt_row_is_named_and_its_cell_done_again() {
 }
 
 #[test]
+fn rows_that_must_not_be_overwritten_stop_the_run_and_others_are_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let total = run_quietly(&options(folder.path()), &[]).total;
+    let rows = folder.path().join("rows");
+    let names: Vec<_> = files(&rows).into_iter().collect();
+    let file = rows.join(&names[0]);
+    let whole = fs::read_to_string(&file).unwrap();
+    let again = || run_with(&options(folder.path()), &[], &AtomicBool::new(false));
+
+    // Another cell's row, not UTF-8, an older layout: named, done again.
+    let other = fs::read(rows.join(&names[1])).unwrap();
+    let older = whole.replacen("\"schema\": 1", "\"schema\": 0", 1).into_bytes();
+    for (content, expected) in [
+        (other, "it holds the row of another cell, "),
+        (b"{\"schema\": 1, \"survey\": \"\xff\"".to_vec(), "it is not UTF-8 text at byte 25"),
+        (older, "its layout has version 0, this quantbench reads 1"),
+    ] {
+        fs::write(&file, content).unwrap();
+        let (summary, events) = again();
+        let summary = summary.unwrap();
+        assert_eq!((summary.done, summary.before), (1, total - 1), "{expected}");
+        let named = |e: &Event| matches!(e, Event::BadRow(bad) if bad.file == file && bad.reason.starts_with(expected));
+        assert!(events.iter().any(named), "{expected}: {events:?}");
+    }
+
+    // A newer layout is somebody's result; nothing can be written over a folder.
+    let newer = whole.replacen("\"schema\": 1", "\"schema\": 2", 1);
+    fs::write(&file, &newer).unwrap();
+    let text = again().0.unwrap_err().to_string();
+    let what =
+        "is not a row: its layout has version 2, this quantbench reads 1; use the quantbench";
+    assert!(text.starts_with(&format!("{} {what}", file.display())), "{text}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), newer);
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let text = again().0.unwrap_err().to_string();
+    let what = "is not a row: it is a folder; remove it and run again";
+    assert_eq!(text, format!("{} {what}", file.display()));
+    let (found, bad) = Store::open(folder.path()).unwrap().rows().unwrap();
+    assert_eq!((found.len(), bad.len()), (total - 1, 1));
+    fs::remove_dir(&file).unwrap();
+
+    // A copy under another name is a second row of the same id, which reports count once.
+    fs::write(&file, &whole).unwrap();
+    fs::copy(&file, rows.join("a copy.json")).unwrap();
+    assert_eq!(again().0.unwrap().before, total);
+    assert_eq!(Store::open(folder.path()).unwrap().rows().unwrap().0.len(), total + 1);
+    nothing_left_behind(folder.path());
+}
+
+#[test]
+fn what_a_survey_asks_for_is_kept_whatever_part_was_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::load(None).unwrap();
+    let survey = Survey::parse(SURVEY, "tiny.yaml").unwrap();
+    let never = AtomicBool::new(false);
+    let run = |filter: Filter| {
+        let plan = plan_here(&survey, &catalog, &filter, &here()).unwrap();
+        run_here(&plan, &catalog, &options(folder.path()), &mut |_| {}, &never, &here()).unwrap()
+    };
+    let missing = || {
+        let store = Store::open(folder.path()).unwrap();
+        let (rows, asked) = (store.rows().unwrap().0, store.asked().unwrap());
+        quantbench_runner::missing(&asked, &rows).len()
+    };
+    let total = plan(&Filter::default()).0.cells.len();
+    let part =
+        run(Filter { only: vec!["method=mse".into(), "draw=0".into()], ..Filter::default() });
+    assert_eq!((part.total, part.done, part.left), (4, 4, 0));
+    assert_eq!(missing(), total - 4);
+    run(Filter { images: Some(10), ..Filter::default() });
+    assert_eq!(missing(), total - 4, "rows of partial evaluations fill no gap");
+    let rest = run(Filter::default());
+    assert_eq!((rest.before, missing()), (4, 0));
+}
+
+#[test]
 fn a_time_budget_stops_starting_cells() {
     let folder = tempfile::tempdir().unwrap();
     let (plan, catalog) = plan(&Filter { time_budget: Some(Duration::ZERO), ..Filter::default() });
@@ -475,7 +552,8 @@ fn a_time_budget_stops_starting_cells() {
     let summary =
         run_here(&plan, &catalog, &options(folder.path()), &mut |_| {}, &never, &here()).unwrap();
     assert_eq!((summary.left, summary.done), (summary.total, 0));
-    assert!(plan.partial.unwrap().contains("cells started within 0s"));
+    assert!(summary.out_of_time);
+    assert!(plan.selected.unwrap().contains("cells started within 0s"));
 }
 
 #[test]

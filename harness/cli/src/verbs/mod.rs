@@ -1,5 +1,6 @@
 //! One verb, one file.
 
+pub mod completions;
 pub mod doctor;
 pub mod eval;
 pub mod explain;
@@ -10,5 +11,6 @@ pub mod plan;
 pub mod quantize;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod status;
 pub mod worker;

@@ -6,20 +6,20 @@ use anyhow::Context;
 use quantbench_runner::{Store, write_atomic};
 
 use crate::args::ReportArgs;
+use crate::context;
 use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
 
 /// Reads the rows, makes the report, writes its files one by one, each whole or not at all.
 pub fn run(args: &ReportArgs) -> Outcome {
-    let (rows, bad) = Store::open(&args.dir).and_then(|s| s.rows()).or_usage()?;
-    for row in &bad {
-        out::say(&format!(
-            "warning: {}: {}; left out of the report",
-            row.file.display(),
-            row.reason
-        ));
-    }
-    let report = quantbench_report::build(&rows)
+    let store = Store::open(&args.dir).or_usage()?;
+    let (rows, bad) = store.rows().or_usage()?;
+    let mut known = context::gaps(&store, &rows);
+    known.extend(bad.iter().map(|row| {
+        let name = row.file.file_name().unwrap_or_default().to_string_lossy();
+        format!("{name} is left out, because it is not a row: {}.", row.reason)
+    }));
+    let report = quantbench_report::build_with(&rows, &known)
         .with_context(|| format!("no report from {}", args.dir.display()))
         .or_usage()?;
     for warning in report.warnings() {

@@ -37,8 +37,11 @@ pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
     for remark in &plan.remarks {
         out::say(&format!("note: {remark}"));
     }
+    if let Some(selected) = &plan.selected {
+        out::say(&format!("a part of the survey: {selected}"));
+    }
     if let Some(partial) = &plan.partial {
-        out::say(&format!("partial run, not to be published: {partial}"));
+        out::say(&format!("partial run, never to be published: {partial}"));
     }
     signals::catch_interrupts();
     let mut progress = Progress::new();
@@ -59,7 +62,9 @@ pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
 fn failure(error: RunError) -> Failure {
     let exit = match error {
         RunError::Missing(_) => Exit::Missing,
-        RunError::Config(_) | RunError::Store(StoreError::Folder { .. }) => Exit::Usage,
+        RunError::Config(_)
+        | RunError::InTheWay(_)
+        | RunError::Store(StoreError::Folder { .. }) => Exit::Usage,
         _ => Exit::SomeFailed,
     };
     Failure { exit, error: error.into() }
@@ -67,7 +72,8 @@ fn failure(error: RunError) -> Failure {
 
 /// Says how it ended and what to type next.
 fn close(summary: &Summary, dir: &Path) -> Exit {
-    let Summary { total, before, done, elsewhere, failed, left, interrupted } = summary;
+    let Summary { total, before, done, elsewhere, failed, left, interrupted, out_of_time } =
+        summary;
     out::say(&format!(
         "{total} cells: {before} were done before, {done} done now, {elsewhere} by other \
          processes, {} failed, {left} left",
@@ -76,9 +82,14 @@ fn close(summary: &Summary, dir: &Path) -> Exit {
     for (label, reason) in failed {
         out::say(&format!("failed: {label}: {reason}"));
     }
+    if *out_of_time {
+        out::say(&format!("the time budget is used up, {left} cells are left"));
+    }
     if *interrupted || *left > 0 {
         out::say("run the same command again to go on");
     }
     out::say(&format!("next: quantbench report {}", dir.display()));
-    if failed.is_empty() && *left == 0 { Exit::Done } else { Exit::SomeFailed }
+    // A time budget that is used up is what was asked for; the cells done tell how it went.
+    let complete = *left == 0 || (*out_of_time && !interrupted);
+    if failed.is_empty() && complete { Exit::Done } else { Exit::SomeFailed }
 }

@@ -2,8 +2,10 @@
 
 pub mod catalog;
 pub mod error;
+mod keys;
 mod locate;
 pub mod model;
+pub mod schema;
 pub mod snippet;
 mod spec;
 pub mod survey;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::error::ConfigError;
+use crate::config::keys::{Key, RELATIVE, Shape, words};
 use crate::config::yaml::{Document, Node};
 
 /// Where the bytes of a model are.
@@ -119,25 +120,50 @@ impl ModelError {
     }
 }
 
-const KEYS: [&str; 11] = [
-    "name",
-    "summary",
-    "file",
-    "sha256",
-    "url",
-    "dataset",
-    "preprocess",
-    "fp32_top1",
-    "gate_tolerance",
-    "source",
-    "licence",
+/// Keys of a card.
+static KEYS: [Key; 11] = [
+    Key::must("name", Shape::Name, "By which surveys refer to it."),
+    Key::must("summary", Shape::Text, "One sentence for `quantbench list models`."),
+    Key::must(
+        "file",
+        Shape::Form(RELATIVE),
+        "ONNX file below a data folder or beside this card, or the word embedded.",
+    ),
+    Key::must("sha256", Shape::Form("^[0-9a-f]{64}$"), "SHA-256 of the file (sha256sum FILE)."),
+    Key::may("url", Shape::Text, "Where it can be fetched."),
+    Key::must("dataset", Shape::Text, "Name of the data set that it classifies."),
+    Key::must("preprocess", Shape::Map(&PREPROCESS), "(x / divide - mean) / std, per channel."),
+    Key::may("fp32_top1", Shape::Real(0.0, 100.0), "Top-1 accuracy in percent on the test set."),
+    Key::may("gate_tolerance", Shape::Real(0.0, 5.0), "How far ours may be, in points."),
+    Key::must("source", Shape::Text, "Where it and its accuracy were read."),
+    Key::must("licence", Shape::Text, "As its publisher states it, else: none stated."),
+];
+
+/// Words of `interpolation`.
+const INTERPOLATION: [(&str, Interpolation); 2] =
+    [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)];
+const INTERPOLATION_WORDS: &[&str] = &words(&INTERPOLATION);
+/// Largest side of an image in pixels.
+const MAX_SIDE: u64 = 4096;
+const SIDE: Shape = Shape::Whole(1, MAX_SIDE);
+
+/// Keys of `preprocess`.
+static PREPROCESS: [Key; 8] = [
+    Key::must("name", Shape::Name, "Name of these numbers."),
+    Key::must("version", Shape::Whole(1, u32::MAX as u64), "Raised when a number changes."),
+    Key::may("resize", SIDE, "Pixels of the shorter side after scaling."),
+    Key::may("interpolation", Shape::Word(INTERPOLATION_WORDS), "How scaling makes pixels."),
+    Key::may("center_crop", SIDE, "Side of the square that is cut from the middle."),
+    Key::may("divide", Shape::Real(1e-6, 1e6), "Applied first (default: 1)."),
+    Key::may("mean", Shape::List(&Shape::Real(-1e6, 1e6), 0, None), "Per channel (default: 0)."),
+    Key::may("std", Shape::List(&Shape::Above(0.0, 1e6), 0, None), "Per channel (default: 1)."),
 ];
 
 impl ModelCard {
     /// Reads a card; `origin` is the file's name for messages, `folder` where it lies.
     pub fn parse(text: &str, origin: &str, folder: Option<&Path>) -> Result<Self, ConfigError> {
         let document = Document::parse(text, origin)?;
-        let fields = document.root().fields(&KEYS)?;
+        let fields = document.root().keyed(&KEYS)?;
         let file = fields.need("file")?;
         let sha256 = fields.need("sha256")?;
         let digits = sha256.text()?;
@@ -170,6 +196,11 @@ impl ModelCard {
             ModelFile::Embedded => None,
             ModelFile::File(file) => Some(file),
         }
+    }
+
+    /// The keys of a card, for the schema.
+    pub(crate) fn keys() -> &'static [Key] {
+        &KEYS
     }
 
     /// Where the model is on this machine; its content is not looked at.
@@ -216,41 +247,22 @@ fn relative(node: &Node<'_>, path: &str) -> Result<String, ConfigError> {
     Err(node.fail(format_args!("{path:?} does not fit; expected a path below a data folder")))
 }
 
-fn interpolation(node: &Node<'_>) -> Result<Interpolation, ConfigError> {
-    match node.text()?.as_str() {
-        "bilinear" => Ok(Interpolation::Bilinear),
-        "bicubic" => Ok(Interpolation::Bicubic),
-        other => {
-            Err(node.fail(format_args!("{other:?} does not fit; expected bilinear or bicubic")))
-        }
-    }
-}
-
 /// Preprocessing, checked by its own room; the number of channels is only known with the data.
 fn preprocess(node: &Node<'_>) -> Result<Preprocess, ConfigError> {
-    let fields = node.fields(&[
-        "name",
-        "version",
-        "resize",
-        "interpolation",
-        "center_crop",
-        "divide",
-        "mean",
-        "std",
-    ])?;
+    let fields = node.keyed(&PREPROCESS)?;
     let reals = |key: &str, low: f64| -> Result<Vec<f32>, ConfigError> {
         let Some(node) = fields.get(key) else { return Ok(Vec::new()) };
         node.list()?.iter().map(|n| Ok(n.real(low, 1e6)? as f32)).collect()
     };
     let side = |key: &str| -> Result<Option<usize>, ConfigError> {
-        fields.get(key).map(|n| Ok(n.whole(1, 4096)? as usize)).transpose()
+        fields.get(key).map(|n| Ok(n.whole(1, MAX_SIDE)? as usize)).transpose()
     };
     let (mean, std) = (reals("mean", -1e6)?, reals("std", f64::MIN_POSITIVE)?);
     let preprocess = Preprocess {
         name: fields.need("name")?.name()?,
         version: fields.need("version")?.whole(1, u64::from(u32::MAX))? as u32,
         resize: side("resize")?,
-        interpolation: fields.get("interpolation").map(interpolation).transpose()?,
+        interpolation: fields.get("interpolation").map(|n| n.choice(&INTERPOLATION)).transpose()?,
         center_crop: side("center_crop")?,
         divide: fields.get("divide").map_or(Ok(1.0), |n| n.real(1e-6, 1e6))? as f32,
         mean,
@@ -316,7 +328,7 @@ mod tests {
             (
                 "divide: 255",
                 "resize: 32, interpolation: nearest",
-                "tiny.yaml:6: preprocess.interpolation: \"nearest\" does not fit; expected bilinear",
+                "tiny.yaml:6: preprocess.interpolation: unknown value \"nearest\"; known: bilinear",
             ),
             ("std: [0.25]", "std: [0]", "tiny.yaml:6: preprocess.std[0]: 0 does not fit"),
             (

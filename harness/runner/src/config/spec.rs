@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use quantbench_core::{FirstLast, ImageRule, SitesRule, Spec, Widths};
+use quantbench_core::{Spec, Widths};
 
 use crate::config::error::ConfigError;
+use crate::config::survey::keys::{FIRST_LAST, IMAGE, SITES, SPEC};
 use crate::config::survey::names;
 use crate::config::yaml::Node;
 
@@ -13,28 +14,16 @@ pub(crate) fn spec(node: &Node<'_>) -> Result<Spec, ConfigError> {
     let spec = if node.is_text() {
         Spec::from_widths(widths(node)?)
     } else {
-        let fields =
-            node.fields(&["bits", "sites", "image", "first_last", "exclude", "layer_bits"])?;
+        let fields = node.keyed(&SPEC)?;
         let mut spec = Spec::from_widths(widths(fields.need("bits")?)?);
         if let Some(sites) = fields.get("sites") {
-            spec.sites = sites.choice(&[
-                ("academic", SitesRule::Academic),
-                ("deployable", SitesRule::Deployable),
-            ])?;
+            spec.sites = sites.choice(&SITES)?;
         }
         if let Some(image) = fields.get("image") {
-            spec.image = image.choice(&[
-                ("fp32", ImageRule::Fp32),
-                ("8bit", ImageRule::EightBit),
-                ("same", ImageRule::Same),
-            ])?;
+            spec.image = image.choice(&IMAGE)?;
         }
         if let Some(first_last) = fields.get("first_last") {
-            spec.first_last = first_last.choice(&[
-                ("fp32", FirstLast::Fp32),
-                ("8bit", FirstLast::EightBit),
-                ("same", FirstLast::Same),
-            ])?;
+            spec.first_last = first_last.choice(&FIRST_LAST)?;
         }
         if let Some(exclude) = fields.get("exclude") {
             let names = names(exclude)?;

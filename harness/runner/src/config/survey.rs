@@ -1,15 +1,19 @@
 //! A survey file as typed: what is compared with what, before names are resolved.
 
-use std::collections::BTreeMap;
+pub(in crate::config) mod keys;
+mod parts;
+
 use std::path::Path;
 
 use quantbench_core::Spec;
-use quantbench_core::card::{ParamValue, Params};
-use serde_yaml::Value;
+use quantbench_core::card::Params;
 
 use crate::config::error::ConfigError;
+use crate::config::keys::Key;
 use crate::config::spec::spec;
 use crate::config::yaml::{Document, Node};
+use keys::{DEPLOYED, EVALUATION, KEYS, MAX_BATCH, MAX_NUMBER};
+use parts::{calibration, method};
 
 /// A value and where it was typed, for errors that only show when names are resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,14 +35,18 @@ pub struct MethodEntry {
     pub params: At<Params>,
     /// Specs of this method alone; none means the survey's.
     pub specs: Option<Vec<At<Spec>>>,
+    /// Those of the survey's models that it runs on; none means all.
+    pub models: Option<Vec<At<String>>>,
+    /// Its calibration, the survey's where it states none of its own.
+    pub calibration: Calibration,
 }
 
 /// Which images calibrate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
-    /// Images granted to a method that asks for some.
-    pub images: At<usize>,
-    /// Seeded choices of these images, one axis of the matrix.
+    /// Images granted to a method that asks for some, one axis of the matrix.
+    pub images: Vec<At<usize>>,
+    /// Seeded choices of these images, another axis.
     pub draws: Vec<u64>,
 }
 
@@ -81,20 +89,6 @@ pub struct Survey {
     pub origin: String,
 }
 
-const KEYS: [&str; 11] = [
-    "name",
-    "summary",
-    "dataset",
-    "models",
-    "methods",
-    "specs",
-    "calibration",
-    "seeds",
-    "profiles",
-    "deployed",
-    "evaluation",
-];
-
 impl Survey {
     /// Reads a survey file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -106,9 +100,22 @@ impl Survey {
     /// Reads a survey; `origin` is the file's name for messages.
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let document = Document::parse(text, origin)?;
-        let fields = document.root().fields(&KEYS)?;
-        let methods: Vec<MethodEntry> =
-            fields.need("methods")?.filled_list()?.iter().map(method).collect::<Result<_, _>>()?;
+        let fields = document.root().keyed(&KEYS)?;
+        let standard = Calibration {
+            images: vec![At {
+                value: 1024,
+                key: "calibration.images".to_string(),
+                line: document.root().line(),
+            }],
+            draws: vec![0],
+        };
+        let calibration = calibration(fields.get("calibration"), &standard)?;
+        let methods: Vec<MethodEntry> = fields
+            .need("methods")?
+            .filled_list()?
+            .iter()
+            .map(|node| method(node, &calibration))
+            .collect::<Result<_, _>>()?;
         let specs = match fields.get("specs") {
             Some(node) => specs(node)?,
             None if methods.iter().all(|m| m.specs.is_some()) => Vec::new(),
@@ -117,9 +124,9 @@ impl Survey {
                 Vec::new()
             }
         };
-        let evaluation = fields.get("evaluation").map(|n| n.fields(&["batch"])).transpose()?;
+        let evaluation = fields.get("evaluation").map(|n| n.keyed(&EVALUATION)).transpose()?;
         let batch = match evaluation.as_ref().and_then(|e| e.get("batch")) {
-            Some(node) => node.whole(1, 4096)? as usize,
+            Some(node) => node.whole(1, MAX_BATCH)? as usize,
             None => 128,
         };
         let survey = Self {
@@ -129,16 +136,21 @@ impl Survey {
             models: names(fields.need("models")?)?,
             methods,
             specs,
-            calibration: calibration(fields.get("calibration"), &document.root())?,
+            calibration,
             seeds: fields.get("seeds").map_or(Ok(vec![0]), numbers)?,
             profiles: fields.get("profiles").map_or(Ok(Vec::new()), names)?,
-            deployed: fields.get("deployed").map_or(Ok(DeployedRule::Auto), |node| {
-                node.choice(&[("auto", DeployedRule::Auto), ("never", DeployedRule::Never)])
-            })?,
+            deployed: fields
+                .get("deployed")
+                .map_or(Ok(DeployedRule::Auto), |node| node.choice(&DEPLOYED))?,
             batch,
             origin: origin.to_string(),
         };
         Ok(survey)
+    }
+
+    /// The keys of a survey file, for the schema.
+    pub(crate) fn keys() -> &'static [Key] {
+        &KEYS
     }
 
     /// An error about something that was typed at `place`.
@@ -166,7 +178,7 @@ pub(super) fn names(node: &Node<'_>) -> Result<Vec<At<String>>, ConfigError> {
 
 /// A list of whole numbers without duplicates.
 fn numbers(node: &Node<'_>) -> Result<Vec<u64>, ConfigError> {
-    let placed = unique(&node.filled_list()?, |n| n.whole(0, u64::from(u32::MAX)))?;
+    let placed = unique(&node.filled_list()?, |n| n.whole(0, MAX_NUMBER))?;
     Ok(placed.into_iter().map(|at| at.value).collect())
 }
 
@@ -190,56 +202,11 @@ fn unique<'a, T: PartialEq>(
     Ok(out)
 }
 
-fn method(node: &Node<'_>) -> Result<MethodEntry, ConfigError> {
-    if node.is_text() {
-        let name = named(node)?;
-        return Ok(MethodEntry { name, params: placed(node, Params::new()), specs: None });
-    }
-    let fields = node.fields(&["name", "params", "specs"])?;
-    let params = match fields.get("params") {
-        Some(given) => placed(given, params(given)?),
-        None => placed(node, Params::new()),
-    };
-    Ok(MethodEntry {
-        name: named(fields.need("name")?)?,
-        params,
-        specs: fields.get("specs").map(specs).transpose()?,
-    })
-}
-
-fn params(node: &Node<'_>) -> Result<Params, ConfigError> {
-    let mut out = BTreeMap::new();
-    for (key, value) in node.any_fields()?.entries {
-        let read = match value.value() {
-            Value::Bool(b) => ParamValue::Bool(*b),
-            Value::String(s) => ParamValue::Text(s.clone()),
-            Value::Number(n) => match (n.as_i64(), n.as_f64()) {
-                (Some(i), _) => ParamValue::Int(i),
-                (None, Some(x)) => ParamValue::Float(x),
-                (None, None) => return Err(value.fail("expected a number that fits 64 bits")),
-            },
-            _ => return Err(value.fail("expected true, false, a number or a name")),
-        };
-        out.insert(key, read);
-    }
-    Ok(out)
-}
-
-fn calibration(node: Option<&Node<'_>>, root: &Node<'_>) -> Result<Calibration, ConfigError> {
-    let standard = At { value: 1024, key: "calibration.images".to_string(), line: root.line() };
-    let Some(node) = node else { return Ok(Calibration { images: standard, draws: vec![0] }) };
-    let fields = node.fields(&["images", "draws"])?;
-    let images = match fields.get("images") {
-        Some(images) => placed(images, images.whole(1, u64::from(u32::MAX))? as usize),
-        None => standard,
-    };
-    Ok(Calibration { images, draws: fields.get("draws").map_or(Ok(vec![0]), numbers)? })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use quantbench_core::{ImageRule, SitesRule};
+
+    use super::*;
 
     const GOOD: &str = "name: tiny\ndataset: shapes10\nmodels: [resnet-shapes10]\nmethods:\n  - minmax\n  - {name: twn, params: {bn_reestimate: true}, specs: [w2ta8]}\nspecs:\n  - w8a8\n  - {bits: w4a4, image: same}\ncalibration: {images: 64, draws: [0, 1]}\n";
 
@@ -253,13 +220,33 @@ mod tests {
         let survey = Survey::parse(GOOD, "tiny.yaml").unwrap();
         assert_eq!((survey.batch, survey.seeds.clone()), (128, vec![0]));
         assert_eq!(survey.deployed, DeployedRule::Auto);
-        assert_eq!(survey.calibration.images.value, 64);
+        assert_eq!(images(&survey.calibration), [64]);
         assert_eq!(survey.specs[1].value.image, ImageRule::Same);
         assert_eq!(survey.specs[1].value.sites, SitesRule::Academic);
         assert_eq!(survey.methods[1].specs.as_ref().unwrap()[0].line, Some(6));
         let short = "name: a\ndataset: d\nmodels: [m]\nmethods: [minmax]\nspecs: [w8a8]\n";
         let survey = Survey::parse(short, "a").unwrap();
-        assert_eq!((survey.calibration.images.value, survey.calibration.draws), (1024, vec![0]));
+        assert_eq!((images(&survey.calibration), survey.calibration.draws), (vec![1024], vec![0]));
+    }
+
+    fn images(calibration: &Calibration) -> Vec<usize> {
+        calibration.images.iter().map(|at| at.value).collect()
+    }
+
+    #[test]
+    fn a_method_has_the_calibration_of_the_survey_but_for_what_is_its_own() {
+        let text = GOOD
+            .replace("- minmax", "- {name: minmax, models: [a], calibration: {images: [8, 32]}}")
+            .replace("specs: [w2ta8]", "calibration: {draws: [3]}");
+        let survey = Survey::parse(&text, "tiny.yaml").unwrap();
+        let of = |i: usize| {
+            let its = &survey.methods[i].calibration;
+            (images(its), its.draws.clone())
+        };
+        assert_eq!(of(0), (vec![8, 32], vec![0, 1]));
+        assert_eq!(of(1), (vec![64], vec![3]));
+        assert_eq!(survey.methods[0].models.as_ref().unwrap()[0].value, "a");
+        assert_eq!(survey.methods[1].models, None);
     }
 
     #[test]
@@ -307,6 +294,27 @@ mod tests {
             ),
             ("- w8a8", "- 8", "tiny.yaml:8: specs[0]: 8 does not fit; expected a mapping"),
             ("- w8a8", "- w32a32", "tiny.yaml:8: specs[0]: w32a32 quantizes nothing"),
+            (
+                "images: 64",
+                "images: [8, 32, 8]",
+                "tiny.yaml:10: calibration.images[2]: is the same as calibration.images[0]",
+            ),
+            (
+                "images: 64",
+                "images: [8, 0]",
+                "tiny.yaml:10: calibration.images[1]: 0 does not fit; expected a whole number from",
+            ),
+            (
+                "images: 64",
+                "images: []",
+                "tiny.yaml:10: calibration.images: an empty list does not fit",
+            ),
+            (
+                "specs: [w2ta8]",
+                "calibration: {image: 8}",
+                "tiny.yaml:6: methods[1].calibration: unknown key \"image\"; did you mean \"images\"?",
+            ),
+            ("specs: [w2ta8]", "models: []", "tiny.yaml:6: methods[1].models: an empty list does"),
             (
                 "- w8a8",
                 "- {bits: w4a4, image: same}",

@@ -9,6 +9,7 @@ use quantbench_core::names::suggestion;
 use serde_yaml::Value;
 
 use crate::config::error::ConfigError;
+use crate::config::keys::Key;
 use crate::config::locate::{Step, locate, second_line};
 
 /// A parsed file.
@@ -87,6 +88,11 @@ impl<'a> Node<'a> {
             }
         }
         Ok(fields)
+    }
+
+    /// A mapping whose keys are all in a table.
+    pub(crate) fn keyed(&self, table: &[Key]) -> Result<Fields<'a>, ConfigError> {
+        self.fields(&table.iter().map(|key| key.name).collect::<Vec<_>>())
     }
 
     /// A mapping with whatever keys.

@@ -7,7 +7,7 @@ use quantbench_core::card::Family;
 use quantbench_core::row::{Cell, Row, Status};
 
 use crate::plan::Plan;
-use crate::store::Store;
+use crate::store::Snapshot;
 
 /// Seconds left, and what they rest on.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -18,22 +18,23 @@ pub struct Estimate {
     pub cells: usize,
     /// How many of them are guessed because nothing like them was observed.
     pub guessed: usize,
+    /// How many of them start within the plan's time budget, one after the other.
+    pub within: usize,
 }
 
 /// Observed times by what they depend on, most specific first.
 #[derive(Debug, Clone, Default)]
 pub struct Times {
-    /// Mean seconds and count by model, method and widths; then by model and method; then model.
+    /// Mean seconds and count by model, method, widths and calibration images; then without the
+    /// images; then by model and method alone.
     means: BTreeMap<[String; 3], (f64, u32)>,
 }
 
 impl Times {
-    /// The times of all rows of a store.
-    pub fn of(store: &Store) -> Self {
+    /// The times of all rows of a run folder.
+    pub fn of(rows: &Snapshot) -> Self {
         let mut times = Self::default();
-        for row in store.rows().map(|(rows, _)| rows).unwrap_or_default() {
-            times.add(&row);
-        }
+        rows.rows().for_each(|row| times.add(row));
         times
     }
 
@@ -63,11 +64,12 @@ pub fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.min(CENTURY)).unwrap_or_default()
 }
 
-fn keys(cell: &Cell) -> [[String; 3]; 2] {
+fn keys(cell: &Cell) -> [[String; 3]; 3] {
     let images = cell.test_images.map_or(String::new(), |n| format!("@{n}"));
     let model = format!("{}{images}", cell.model);
     let widths = cell.spec.as_ref().map_or(String::new(), |s| s.bits.to_string());
-    [[model.clone(), cell.method.clone(), widths], [model, cell.method.clone(), String::new()]]
+    let exactly = format!("{widths}/{}", cell.calibration_images);
+    [exactly, widths, String::new()].map(|spec| [model.clone(), cell.method.clone(), spec])
 }
 
 /// A rough guess for a small residual network on two cores: 1,500 images per second forward,
@@ -85,13 +87,12 @@ fn guess(cell: &Cell, test_images: Option<usize>) -> f64 {
 }
 
 /// The time that the cells of a plan without a row will take.
-pub fn estimate(plan: &Plan, store: &Store) -> Estimate {
-    let times = Times::of(store);
+pub fn estimate(plan: &Plan, rows: &Snapshot) -> Estimate {
+    let times = Times::of(rows);
+    let budget = plan.time_budget.map_or(f64::INFINITY, |t| t.as_secs_f64());
     let mut out = Estimate::default();
-    for cell in &plan.cells {
-        if cell.ids.as_ref().is_some_and(|ids| store.has(&ids.cell)) {
-            continue;
-        }
+    for cell in plan.cells.iter().filter(|c| !rows.has(c)) {
+        out.within += usize::from(out.seconds < budget);
         let (seconds, guessed) = times.expect(&cell.cell, plan.test_images);
         out.seconds += seconds;
         out.cells += 1;

@@ -281,6 +281,23 @@ mod tests {
         assert_eq!(ids(&free, &with(&p)).ids.train_data, "");
     }
 
+    /// Rows of earlier versions are found by their ids: what a cell or a spec says in addition must
+    /// not change those of cells that do not use it.
+    #[test]
+    fn the_ids_of_known_cells_stay() {
+        let p = preprocess();
+        let known = ids(&cell(), &with(&p));
+        let found = [&known.ids.artefact, &known.ids.eval, &known.cell];
+        assert_eq!(
+            found,
+            [
+                "6c28f1a54d4571987b37cfd161c83010",
+                "3043d469d6acd44d097033e69710f591",
+                "5ffe93b40444d3c2517f7d4edbf36079"
+            ]
+        );
+    }
+
     #[test]
     fn the_fp32_evaluation_is_shared_by_all_cells_of_a_model() {
         let p = preprocess();

@@ -5,10 +5,14 @@ use quantbench_core::row::Cell;
 use quantbench_core::{Param, Spec};
 use quantbench_methods::{Method, find};
 
-/// `model/method/spec/draw`; parameters and rules appear where they differ from the defaults.
-pub(crate) fn of(cell: &Cell) -> String {
+/// `model/method/spec/draw`; parameters and rules appear where they differ from the defaults, the
+/// number of calibration images where the plan has several.
+pub(crate) fn of(cell: &Cell, several_calibrations: bool) -> String {
     let mut parts = vec![cell.model.clone(), method(&cell.method, &cell.params)];
     parts.extend(cell.spec.as_ref().map(spec));
+    if several_calibrations && cell.draw.is_some() {
+        parts.push(format!("images{}", cell.calibration_images));
+    }
     parts.extend(cell.draw.map(|d| format!("draw{d}")));
     parts.extend(cell.seed.map(|s| format!("seed{s}")));
     parts.join("/")

@@ -4,28 +4,31 @@ pub mod estimate;
 pub mod here;
 pub mod identity;
 mod label;
+mod matrix;
+mod only;
 mod resolve;
 
 use std::time::Duration;
 
-use quantbench_core::card::Params;
 use quantbench_core::row::{Cell, FP32};
-use quantbench_core::{Bits, Needs, SitesRule, Spec};
+use quantbench_core::{Needs, Spec};
 use quantbench_datasets::{DatasetManifest, Part, present};
 use serde::Serialize;
 
 use crate::config::model::ModelCard;
-use crate::config::survey::DeployedRule;
 use crate::config::{Catalog, ConfigError, Survey};
+use crate::store::Asked;
 use here::Here;
 use identity::{CellIds, Sources, ids};
-use resolve::{Chosen, Resolved, resolve};
+use matrix::{Matrix, matrix};
+use resolve::{Resolved, resolve};
 
 /// Which part of a survey is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only cells whose label contains this text.
-    pub only: Option<String>,
+    /// Patterns that a cell must match, all of them: `key=value,value` with a key of model,
+    /// method, bits, calibration and draw, else a text that its label contains.
+    pub only: Vec<String>,
     /// Only the first so many test images, in canonical order.
     pub images: Option<usize>,
     /// No cell starts after this time.
@@ -71,8 +74,13 @@ pub struct Plan {
     pub missing: Vec<String>,
     /// What else there is to say.
     pub remarks: Vec<String>,
-    /// Why this is only a part of the survey, if it is.
+    /// Which cells of the survey these are, if not all: the run folder stays incomplete.
+    pub selected: Option<String>,
+    /// Why the rows are those of a partial run, if they are: never to be published.
     pub partial: Option<String>,
+    /// All that the survey asks for, on all test images.
+    #[serde(skip)]
+    pub survey_cells: Vec<Asked>,
     /// No cell starts after this time.
     pub time_budget: Option<Duration>,
 }
@@ -101,18 +109,25 @@ pub fn plan_here(
         unfit: resolved.unfit.clone(),
         missing: Vec::new(),
         remarks: remarks(survey, &resolved),
-        partial: None,
+        selected: selected(filter),
+        partial: test_images.map(|n| format!("the first {n} test images")),
+        survey_cells: Vec::new(),
         time_budget: filter.time_budget,
     };
-    for (model, cell) in cells(survey, &resolved, test_images) {
-        plan.cells.push(PlannedCell { label: label::of(&cell), cell, ids: None });
+    let matrix = matrix(survey, &resolved, test_images);
+    plan.remarks.extend(merged(&matrix));
+    let several = matrix.has_several_calibrations();
+    for (model, cell) in matrix.cells {
+        let label = label::of(&cell, several);
+        let whole = Cell { test_images: None, ..cell.clone() };
+        plan.survey_cells.push(Asked { label: label.clone(), cell: whole });
+        plan.cells.push(PlannedCell { label, cell, ids: None });
         let sources = sources(model, &resolved, here, survey.batch, &mut plan.missing);
         if let (Some(sources), Some(last)) = (sources, plan.cells.last_mut()) {
             last.ids = Some(ids(&last.cell, &sources.borrowed()));
         }
     }
-    keep_only(&mut plan, filter)?;
-    plan.partial = partial(filter, test_images);
+    only::keep(&mut plan, &filter.only)?;
     for model in &resolved.models {
         let used = plan.cells.iter().any(|c| c.cell.model == model.name);
         if let (true, Err(error)) = (used, model.locate(&here.roots)) {
@@ -136,72 +151,6 @@ fn absent_data(plan: &mut Plan, dataset: &DatasetManifest, here: &Here) {
     }
 }
 
-/// The cells in the order in which they run, each with its model.
-fn cells<'c>(
-    survey: &Survey,
-    resolved: &Resolved<'c>,
-    test_images: Option<usize>,
-) -> Vec<(&'c ModelCard, Cell)> {
-    let plain = |model: &ModelCard| Cell {
-        model: model.name.clone(),
-        dataset: resolved.dataset.name.clone(),
-        method: FP32.to_string(),
-        method_version: 1,
-        family: None,
-        needs: Needs::Nothing,
-        params: Params::new(),
-        spec: None,
-        calibration_images: 0,
-        draw: None,
-        seed: None,
-        test_images,
-        deployed: false,
-    };
-    let mut out: Vec<(&ModelCard, Cell)> = resolved.models.iter().map(|m| (*m, plain(m))).collect();
-    // Draw by draw: a run that is stopped early has whole comparisons on its first draw.
-    for (round, draw) in survey.calibration.draws.iter().enumerate() {
-        for model in &resolved.models {
-            for Chosen { method, params, needs, spec } in &resolved.chosen {
-                let card = method.card();
-                let granted = *needs != Needs::Nothing;
-                if !granted && round > 0 {
-                    continue;
-                }
-                let cell = Cell {
-                    method: card.name.to_string(),
-                    method_version: card.version,
-                    family: Some(card.family),
-                    needs: *needs,
-                    params: params.clone(),
-                    spec: Some(spec.clone()),
-                    calibration_images: if granted { survey.calibration.images.value } else { 0 },
-                    draw: granted.then_some(*draw),
-                    deployed: wants_deployed(survey, resolved, spec),
-                    ..plain(model)
-                };
-                if card.stochastic {
-                    let seeded = |seed| (*model, Cell { seed: Some(seed), ..cell.clone() });
-                    out.extend(survey.seeds.iter().copied().map(seeded));
-                } else {
-                    out.push((model, cell));
-                }
-            }
-        }
-    }
-    out
-}
-
-/// Integer kernels exist for 8 bits where every operator lies between two quantized values.
-fn wants_deployed(survey: &Survey, resolved: &Resolved<'_>, spec: &Spec) -> bool {
-    let eight = spec.widths().all(|bits| {
-        !bits.ternary && bits.weights == Bits::EIGHT && bits.activations == Bits::EIGHT
-    });
-    survey.deployed == DeployedRule::Auto
-        && eight
-        && spec.sites == SitesRule::Deployable
-        && (resolved.profiles.is_empty() || resolved.profiles.iter().any(|p| p.check(spec).is_ok()))
-}
-
 /// The number of test images of a partial run, none for the whole test set.
 fn test_images(filter: &Filter, dataset: &DatasetManifest) -> Result<Option<usize>, ConfigError> {
     let all = dataset.images.as_ref().map(|n| n.test);
@@ -217,38 +166,13 @@ fn test_images(filter: &Filter, dataset: &DatasetManifest) -> Result<Option<usiz
     }
 }
 
-/// Keeps the cells that `--only` names, and the FP32 cells that they need.
-fn keep_only(plan: &mut Plan, filter: &Filter) -> Result<(), ConfigError> {
-    let Some(text) = &filter.only else { return Ok(()) };
-    let models: Vec<String> = plan
-        .cells
-        .iter()
-        .filter(|c| c.label.contains(text.as_str()))
-        .map(|c| c.cell.model.clone())
-        .collect();
-    if models.is_empty() {
-        let some: Vec<&str> = plan.cells.iter().rev().take(3).map(|c| c.label.as_str()).collect();
-        let message =
-            format!("no cell's label contains {text:?}; labels are like {}", some.join(", "));
-        return Err(ConfigError::Option { option: "--only", message });
-    }
-    plan.cells.retain(|c| {
-        c.label.contains(text.as_str()) || (c.is_fp32() && models.contains(&c.cell.model))
-    });
-    Ok(())
-}
-
-fn partial(filter: &Filter, test_images: Option<usize>) -> Option<String> {
-    let parts: Vec<String> = [
-        filter.only.as_ref().map(|text| format!("only cells with {text:?}")),
-        test_images.map(|n| format!("the first {n} test images")),
-        filter
-            .time_budget
-            .map(|t| format!("cells started within {}", humantime::format_duration(t))),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+/// Which cells of the survey are run, if not all.
+fn selected(filter: &Filter) -> Option<String> {
+    let budget = filter
+        .time_budget
+        .map(|t| format!("cells started within {}", humantime::format_duration(t)));
+    let parts: Vec<String> =
+        [only::described(&filter.only), budget].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
@@ -273,6 +197,11 @@ fn remarks(survey: &Survey, resolved: &Resolved<'_>) -> Vec<String> {
         out.extend(unfit.map(|u| format!("simulated only: {u}")));
     }
     out
+}
+
+fn merged(matrix: &Matrix<'_>) -> Option<String> {
+    (matrix.merged > 0)
+        .then(|| format!("methods: {} cells that several entries ask for run once", matrix.merged))
 }
 
 /// What enters the ids of a model's cells.

@@ -1,6 +1,7 @@
 //! From the names in a survey to models, methods, data and profiles.
 
 use quantbench_core::card::Params;
+use quantbench_core::names::suggestion;
 use quantbench_core::{Needs, Spec};
 use quantbench_datasets::DatasetManifest;
 use quantbench_hardware::Profile;
@@ -28,6 +29,12 @@ pub(crate) struct Chosen {
     pub(crate) params: Params,
     pub(crate) needs: Needs,
     pub(crate) spec: Spec,
+    /// Names of the models that it runs on.
+    pub(crate) models: Vec<String>,
+    /// Numbers of calibration images, if it is granted some.
+    pub(crate) images: Vec<usize>,
+    /// Draws of them.
+    pub(crate) draws: Vec<u64>,
 }
 
 /// Resolves names and checks that the parts fit each other.
@@ -56,19 +63,25 @@ pub(crate) fn resolve<'c>(
         .iter()
         .map(|place| named(survey, place, catalog.profile(&place.value)))
         .collect::<Result<_, _>>()?;
-    let available = dataset.images.as_ref().map(|n| n.train);
-    let asked = &survey.calibration.images;
-    if let Some(available) = available.filter(|n| asked.value > *n) {
-        return Err(survey.fail(
+    enough_images(survey, dataset)?;
+    let (chosen, unfit) = pairs(survey)?;
+    Ok(Resolved { dataset, models, profiles, chosen, unfit })
+}
+
+/// Refuses more calibration images than the training split has.
+fn enough_images(survey: &Survey, dataset: &DatasetManifest) -> Result<(), ConfigError> {
+    let Some(available) = dataset.images.as_ref().map(|n| n.train) else { return Ok(()) };
+    let own = survey.methods.iter().flat_map(|m| &m.calibration.images);
+    match survey.calibration.images.iter().chain(own).find(|n| n.value > available) {
+        Some(asked) => Err(survey.fail(
             asked,
             format_args!(
                 "{} does not fit; the training split of {} has {available} images",
                 asked.value, dataset.name
             ),
-        ));
+        )),
+        None => Ok(()),
     }
-    let (chosen, unfit) = pairs(survey)?;
-    Ok(Resolved { dataset, models, profiles, chosen, unfit })
 }
 
 /// Puts file and line in front of an unknown name.
@@ -93,28 +106,27 @@ fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
         let params = card
             .resolve(&entry.params.value)
             .map_err(|problem| survey.fail(&entry.params, problem))?;
-        let same = |(e, p): &&(&MethodEntry, Params)| e.name.value == name.value && *p == params;
-        if let Some((first, _)) = seen.iter().find(same) {
-            return Err(survey.fail(
-                name,
-                format_args!(
-                    "is the same method with the same parameters as {}; name it once",
-                    first.name.key
-                ),
-            ));
-        }
+        refuse_twin(survey, entry, &params, &seen)?;
+        let models = models_of(survey, entry)?;
         for place in entry.specs.as_ref().unwrap_or(&survey.specs) {
             let spec = place.value.clone();
             match card.fits_spec(&spec) {
-                Ok(()) => {
-                    let needs = method.needs(&spec, &params);
-                    chosen.push(Chosen { method, params: params.clone(), needs, spec });
-                }
+                Ok(()) => chosen.push(Chosen {
+                    method,
+                    params: params.clone(),
+                    needs: method.needs(&spec, &params),
+                    spec,
+                    models: models.clone(),
+                    images: plain(&entry.calibration.images),
+                    draws: entry.calibration.draws.clone(),
+                }),
                 Err(reason) if entry.specs.is_some() => return Err(survey.fail(place, reason)),
                 Err(reason) => {
                     let label =
                         format!("{}/{}", label::method(card.name, &params), label::spec(&spec));
-                    unfit.push((label, reason));
+                    if !unfit.iter().any(|(known, _)| *known == label) {
+                        unfit.push((label, reason));
+                    }
                 }
             }
         }
@@ -129,4 +141,55 @@ fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
         });
     }
     Ok((chosen, unfit))
+}
+
+/// Refuses an entry that asks for nothing but what another one asks for.
+fn refuse_twin(
+    survey: &Survey,
+    entry: &MethodEntry,
+    params: &Params,
+    seen: &[(&MethodEntry, Params)],
+) -> Result<(), ConfigError> {
+    let same = |(other, its): &&(&MethodEntry, Params)| {
+        let values = |e: &MethodEntry| {
+            let specs = plain(e.specs.as_ref().unwrap_or(&survey.specs));
+            let models = plain(e.models.as_ref().unwrap_or(&survey.models));
+            (specs, models, plain(&e.calibration.images), e.calibration.draws.clone())
+        };
+        other.name.value == entry.name.value && its == params && values(other) == values(entry)
+    };
+    match seen.iter().find(same) {
+        Some((first, _)) => Err(survey.fail(
+            &entry.name,
+            format_args!(
+                "is the same method with the same parameters as {}; name it once",
+                first.name.key
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The models that a method runs on: all of the survey's, or those that its entry names.
+fn models_of(survey: &Survey, entry: &MethodEntry) -> Result<Vec<String>, ConfigError> {
+    let all = plain(&survey.models);
+    let Some(own) = &entry.models else { return Ok(all) };
+    let known: Vec<&str> = all.iter().map(String::as_str).collect();
+    for place in own {
+        if !all.contains(&place.value) {
+            return Err(survey.fail(
+                place,
+                format_args!(
+                    "{:?} is not among the models of the survey{}",
+                    place.value,
+                    suggestion(&place.value, &known)
+                ),
+            ));
+        }
+    }
+    Ok(plain(own))
+}
+
+fn plain<T: Clone>(places: &[At<T>]) -> Vec<T> {
+    places.iter().map(|at| at.value.clone()).collect()
 }

@@ -1,10 +1,11 @@
 //! Plans on a machine as described: no file, no runtime library needed.
 
-use quantbench_core::card::{Card, Family, WidthRange};
+use quantbench_core::card::{Card, Family, Params, WidthRange};
 use quantbench_datasets::DataRoots;
 use quantbench_graph::Artefact;
 use quantbench_methods::{Context, Job, MethodError, NoData, Recipe};
 
+use super::resolve::Chosen;
 use super::*;
 
 const TINY: &str = "name: tiny
@@ -187,7 +188,7 @@ fn names_that_are_not_known_are_refused_with_line_and_near_match() {
 
 #[test]
 fn filters_keep_a_part_and_mark_it() {
-    let only = |text: &str| Filter { only: Some(text.into()), ..Filter::default() };
+    let only = |text: &str| Filter { only: vec![text.into()], ..Filter::default() };
     let plan = expand(TINY, &only("resnet20-cifar10/squant")).unwrap();
     let labels: Vec<&str> = plan.cells.iter().map(|c| c.label.as_str()).collect();
     assert_eq!(
@@ -198,7 +199,8 @@ fn filters_keep_a_part_and_mark_it() {
             "resnet20-cifar10/squant/w4a4[image=same]"
         ]
     );
-    assert_eq!(plan.partial.as_deref(), Some("only cells with \"resnet20-cifar10/squant\""));
+    assert_eq!(plan.selected.as_deref(), Some("only cells with \"resnet20-cifar10/squant\""));
+    assert_eq!(plan.partial, None, "its rows are whole");
     let text = expand(TINY, &only("w3a3")).unwrap_err().to_string();
     assert!(
         text.starts_with("--only: no cell's label contains \"w3a3\"; labels are like resnet20-"),
@@ -216,6 +218,122 @@ fn filters_keep_a_part_and_mark_it() {
         "--images: 10001 does not fit; data set cifar10 has 10000 test images, leave the option out for all"
     );
     assert!(expand(TINY, &images(0)).is_err());
+}
+
+/// Labels of the cells that remain, without the FP32 ones.
+fn labels(text: &str, only: &[&str]) -> Vec<String> {
+    let only = only.iter().map(ToString::to_string).collect();
+    let plan = expand(text, &Filter { only, ..Filter::default() }).unwrap();
+    assert!(plan.survey_cells.len() >= plan.cells.len());
+    plan.cells.into_iter().filter(|c| !c.is_fp32()).map(|c| c.label).collect()
+}
+
+#[test]
+fn patterns_are_alternatives_within_and_conditions_between_options() {
+    let on8 = |rest: &str| format!("resnet8-cifar10/{rest}");
+    assert_eq!(
+        labels(TINY, &["method=minmax,squant", "bits=w8a8", "draw=0", "model=resnet8-cifar10"]),
+        [on8("minmax/w8a8/draw0"), on8("squant/w8a8")],
+        "squant has no draw: it belongs to each"
+    );
+    assert_eq!(labels(TINY, &["bits=w4a4"]), labels(TINY, &["bits=w4a4[image=same]"]));
+    assert_eq!(
+        labels(TINY, &["method=twn[bn_reestimate=true]", "resnet8", "draw=1"]),
+        [on8("twn[bn_reestimate=true]/w2ta8/draw1")]
+    );
+    assert!(labels(TINY, &["method=fp32"]).is_empty());
+    let complaint = |only: &[&str]| {
+        let only = only.iter().map(ToString::to_string).collect();
+        expand(TINY, &Filter { only, ..Filter::default() }).unwrap_err().to_string()
+    };
+    for (only, expected) in [
+        (
+            &["method=minmx"][..],
+            "--only: no cell of this survey has method \"minmx\"; did you mean \"minmax\"?",
+        ),
+        (&["draw=2"], "--only: no cell of this survey has draw \"2\"; known: 0, 1"),
+        (&["calibration=8"], "--only: no cell of this survey has calibration \"8\"; known: 64"),
+        (
+            &["method=minmax", "method=squant"],
+            "--only: no cell matches all of method=minmax method=squant; alternatives of one key",
+        ),
+        (&["method=twn", "bits=w8a8"], "--only: no cell matches all of"),
+    ] {
+        let text = complaint(only);
+        assert!(text.starts_with(expected), "{text}\nshould start with {expected}");
+    }
+}
+
+/// Cell ids by what was asked.
+fn named_ids(text: &str) -> std::collections::BTreeMap<String, String> {
+    let plan = expand(text, &Filter::default()).unwrap();
+    let id = |c: PlannedCell| (serde_json::to_string(&c.cell).unwrap(), c.ids.unwrap().cell);
+    plan.cells.into_iter().map(id).collect()
+}
+
+#[test]
+fn the_number_of_calibration_images_is_an_axis_of_methods_that_are_granted_some() {
+    let text = TINY.replace("images: 64", "images: [8, 64]");
+    let found = labels(&text, &["model=resnet8-cifar10", "draw=1"]);
+    assert_eq!(
+        found,
+        [
+            "resnet8-cifar10/squant/w8a8",
+            "resnet8-cifar10/squant/w4a4[image=same]",
+            "resnet8-cifar10/minmax/w8a8/images8/draw1",
+            "resnet8-cifar10/minmax/w8a8/images64/draw1",
+            "resnet8-cifar10/minmax/w4a4[image=same]/images8/draw1",
+            "resnet8-cifar10/minmax/w4a4[image=same]/images64/draw1",
+            "resnet8-cifar10/twn[bn_reestimate=true]/w2ta8/images8/draw1",
+            "resnet8-cifar10/twn[bn_reestimate=true]/w2ta8/images64/draw1",
+        ]
+    );
+    assert_eq!(labels(&text, &["calibration=8", "method=minmax"]).len(), 8);
+    let (one, two) = (named_ids(TINY), named_ids(&text));
+    assert_eq!(two.len(), one.len() + 12);
+    assert!(one.iter().all(|(cell, id)| two.get(cell) == Some(id)), "known ids stay");
+    assert_eq!(named_ids(&TINY.replace("images: 64", "images: [64]")), one);
+}
+
+#[test]
+fn an_entry_has_its_own_calibration_and_models_and_shared_cells_run_once() {
+    let curve = "{name: minmax, specs: [w8a8], models: [resnet20-cifar10], \
+                 calibration: {images: [8, 64], draws: [0, 2]}}";
+    let text = TINY.replace("- squant", &format!("- {curve}"));
+    assert_eq!(
+        labels(&text, &["method=minmax", "bits=w8a8"]),
+        [
+            "resnet8-cifar10/minmax/w8a8/images64/draw0",
+            "resnet20-cifar10/minmax/w8a8/images64/draw0",
+            "resnet20-cifar10/minmax/w8a8/images8/draw0",
+            "resnet8-cifar10/minmax/w8a8/images64/draw1",
+            "resnet20-cifar10/minmax/w8a8/images64/draw1",
+            "resnet20-cifar10/minmax/w8a8/images8/draw2",
+            "resnet20-cifar10/minmax/w8a8/images64/draw2",
+        ]
+    );
+    let plan = expand(&text, &Filter::default()).unwrap();
+    let merged = "methods: 1 cells that several entries ask for run once";
+    assert!(plan.remarks.iter().any(|r| r == merged), "{:?}", plan.remarks);
+    let (one, two) = (named_ids(&TINY.replace("  - squant\n", "")), named_ids(&text));
+    assert!(one.iter().all(|(cell, id)| two.get(cell) == Some(id)), "known ids stay");
+    for (from, to, expected) in [
+        (
+            "[resnet20-cifar10]",
+            "[resnet32-cifar10]",
+            "tiny.yaml:6: methods[1].models[0]: \"resnet32-cifar10\" is not among the models of the \
+             survey; did you mean \"resnet20-cifar10\"?",
+        ),
+        (
+            "[8, 64]",
+            "[8, 60000]",
+            "tiny.yaml:6: methods[1].calibration.images[1]: 60000 does not fit; the training split",
+        ),
+    ] {
+        let text = text.replace(from, to);
+        let message = expand(&text, &Filter::default()).unwrap_err().to_string();
+        assert!(message.starts_with(expected), "{message}");
+    }
 }
 
 /// A method with randomness of its own.
@@ -262,9 +380,19 @@ fn a_stochastic_method_gets_a_cell_for_every_seed_of_every_draw() {
     resolved.models.truncate(1);
     resolved.chosen.truncate(1);
     let (params, spec) = (Params::new(), resolved.chosen[0].spec.clone());
-    let dice = |needs| Chosen { method: &Dice, params: params.clone(), needs, spec: spec.clone() };
+    let models = vec!["resnet8-cifar10".to_string()];
+    let dice = |needs| Chosen {
+        method: &Dice,
+        params: params.clone(),
+        needs,
+        spec: spec.clone(),
+        models: models.clone(),
+        images: vec![64],
+        draws: vec![0, 1],
+    };
     resolved.chosen.extend([dice(Needs::Nothing), dice(Needs::Unlabelled)]);
-    let found: Vec<_> = cells(&survey, &resolved, None)
+    let found: Vec<_> = matrix(&survey, &resolved, None)
+        .cells
         .into_iter()
         .map(|(_, c)| (c.method, c.draw, c.seed))
         .collect();

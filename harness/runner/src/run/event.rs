@@ -105,4 +105,6 @@ pub struct Summary {
     pub left: usize,
     /// Whether the run was interrupted.
     pub interrupted: bool,
+    /// Whether cells are left because the time budget is used up.
+    pub out_of_time: bool,
 }

@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::config::Catalog;
 use crate::plan::Plan;
 use crate::plan::here::Here;
-use crate::store::{Store, StoreError};
+use crate::store::{BadRow, Store, StoreError};
 pub use event::{Event, Summary};
 
 /// How a plan is run.
@@ -53,6 +53,9 @@ pub enum RunError {
     /// The run folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something has the name of a cell's row and must not be overwritten.
+    #[error("{0}")]
+    InTheWay(BadRow),
     /// Not even the row of a failed cell could be written.
     #[error("the run stops, because the outcome of {label} ({outcome}) cannot be kept: {source}")]
     Lost {
@@ -107,5 +110,8 @@ pub fn run_here(
     for folder in &options.published {
         store = store.with_published(folder);
     }
-    scheduler::Scheduler::new(plan, catalog, options, store, here).run(events, interrupted)
+    store.put_asked(&plan.survey_cells)?;
+    let rows = store.snapshot()?;
+    let scheduler = scheduler::Scheduler::new(plan, catalog, options, store, &rows, here);
+    scheduler.run(rows, events, interrupted)
 }

@@ -16,8 +16,8 @@ use crate::run::event::{Event, Summary};
 use crate::run::keeper::Keeper;
 use crate::run::settle::Outcome;
 use crate::run::{RunError, RunOptions};
-use crate::store::Store;
 use crate::store::claims::{Asked, RENEW};
+use crate::store::{Snapshot, Store};
 use crate::work::order::Order;
 
 /// How often workers and interrupts are looked after.
@@ -78,13 +78,14 @@ impl<'r> Scheduler<'r> {
         catalog: &'r Catalog,
         options: &'r RunOptions,
         store: Store,
+        rows: &Snapshot,
         here: &'r Here,
     ) -> Self {
         let cells = shard(plan, options.shard);
         let folder = store.dir().join("claims");
         let keeper = Keeper::new(store.claims(), &folder, RENEW);
         let (sender, receiver) = channel();
-        let times = Times::of(&store);
+        let times = Times::of(rows);
         let summary = Summary { total: cells.len(), ..Summary::default() };
         Self {
             plan,
@@ -110,20 +111,23 @@ impl<'r> Scheduler<'r> {
     /// Runs until nothing is left to do or the run is to stop.
     pub(crate) fn run(
         mut self,
+        rows: Snapshot,
         events: &mut dyn FnMut(Event),
         interrupted: &AtomicBool,
     ) -> Result<Summary, RunError> {
-        let outcome = self.work(events, interrupted);
+        let outcome = self.work(rows, events, interrupted);
         self.end();
         outcome.map(|()| self.summary)
     }
 
     fn work(
         &mut self,
+        rows: Snapshot,
         events: &mut dyn FnMut(Event),
         interrupted: &AtomicBool,
     ) -> Result<(), RunError> {
-        self.look_at_rows(events)?;
+        self.look_at_rows(&rows, events)?;
+        drop(rows);
         let done = self.settled();
         let (left, guessed) = self.left();
         events(Event::Begin { total: self.cells.len(), done, left, guessed });
@@ -164,6 +168,10 @@ impl<'r> Scheduler<'r> {
         self.cell(index).ids.as_ref().map_or("", |ids| ids.cell.as_str())
     }
 
+    fn out_of_time(&self) -> bool {
+        self.plan.time_budget.is_some_and(|budget| self.begun.elapsed() >= budget)
+    }
+
     fn any(&self, test: impl Fn(&State) -> bool) -> bool {
         self.states.values().any(test)
     }
@@ -188,15 +196,14 @@ impl<'r> Scheduler<'r> {
 
     /// Starts cells until all jobs are busy or none can start now.
     fn start_what_can(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
-        if self.plan.time_budget.is_some_and(|budget| self.begun.elapsed() >= budget) {
-            self.stopping = true;
-        }
+        self.stopping |= self.out_of_time();
         let mut holder = None;
         let mut running =
             self.states.values().filter(|s| matches!(s, State::Running { .. })).count();
         for index in self.cells.clone() {
             let Some(State::Pending { after }) = self.states.get(&index) else { continue };
             if self.stopping {
+                self.summary.out_of_time |= self.out_of_time();
                 self.states.insert(index, State::Left);
                 continue;
             }

@@ -5,7 +5,7 @@ use quantbench_core::row::{Gate, Row, Status};
 use crate::run::RunError;
 use crate::run::event::Event;
 use crate::run::scheduler::{Scheduler, State};
-use crate::store::StoreError;
+use crate::store::{BadRow, Fault, Snapshot, StoreError};
 use crate::work::cell::gate;
 use crate::work::order::now;
 
@@ -33,6 +33,9 @@ impl Scheduler<'_> {
         events: &mut dyn FnMut(Event),
     ) -> Result<bool, RunError> {
         let Some(Ok(row)) = self.store.row(self.id(index))? else { return Ok(false) };
+        if row.cell != self.cell(index).cell {
+            return Ok(false);
+        }
         let old = row.status == Status::Failed
             && self.failed_before.get(&index) == self.store.stamp(self.id(index)).as_ref();
         if old {
@@ -129,36 +132,66 @@ impl Scheduler<'_> {
     }
 
     /// Settles the cells that have a row when the run begins.
-    pub(super) fn look_at_rows(&mut self, events: &mut dyn FnMut(Event)) -> Result<(), RunError> {
+    pub(super) fn look_at_rows(
+        &mut self,
+        rows: &Snapshot,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<(), RunError> {
         for index in self.cells.clone() {
-            let state = match self.store.row(self.id(index))? {
-                Some(Ok(row)) if row.status == Status::Done => {
-                    // Reports read the run folder alone.
-                    self.store.adopt(self.id(index))?;
-                    let row = self.with_current_gate(index, row)?;
-                    self.summary.before += 1;
-                    State::Settled(Outcome::of(&row))
-                }
-                Some(Ok(row)) if !self.options.retry_failed => {
-                    let outcome = Outcome::of(&row);
-                    self.count_failure(index, &outcome);
-                    State::Settled(outcome)
-                }
-                Some(Ok(_)) => {
-                    if let Some(stamp) = self.store.stamp(self.id(index)) {
-                        self.failed_before.insert(index, stamp);
-                    }
-                    State::Pending { after: None }
-                }
-                Some(Err(bad)) => {
-                    events(Event::BadRow(bad));
-                    State::Pending { after: None }
-                }
+            let state = match rows.row(self.id(index)) {
+                Some(Ok(row)) => self.state_of(index, row, rows, events)?,
+                Some(Err(bad)) => self.without(bad.clone(), events)?,
                 None => State::Pending { after: None },
             };
             self.states.insert(index, state);
         }
         Ok(())
+    }
+
+    /// The state of a cell whose file holds this row.
+    fn state_of(
+        &mut self,
+        index: usize,
+        row: &Row,
+        rows: &Snapshot,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<State, RunError> {
+        if row.cell != self.cell(index).cell {
+            let file = self.store.row_path(self.id(index));
+            let reason = format!("it holds the row of another cell, {}", asked(row));
+            return self.without(BadRow { file, reason, fault: Fault::Damaged }, events);
+        }
+        if row.status == Status::Done {
+            if !rows.own_is_done(self.id(index)) {
+                // Reports read the run folder alone.
+                self.store.adopt(self.id(index))?;
+            }
+            let outcome = match self.cell(index).is_fp32() {
+                true => Outcome::of(&self.with_current_gate(index, row.clone())?),
+                false => Outcome::of(row),
+            };
+            self.summary.before += 1;
+            return Ok(State::Settled(outcome));
+        }
+        if self.options.retry_failed {
+            if let Some(stamp) = self.store.stamp(self.id(index)) {
+                self.failed_before.insert(index, stamp);
+            }
+            return Ok(State::Pending { after: None });
+        }
+        let outcome = Outcome::of(row);
+        self.count_failure(index, &outcome);
+        Ok(State::Settled(outcome))
+    }
+
+    /// A cell whose file is not its row is done again, unless no row can be written there.
+    fn without(&self, bad: BadRow, events: &mut dyn FnMut(Event)) -> Result<State, RunError> {
+        let own = bad.file.parent().is_some_and(|f| *f == self.store.dir().join("rows"));
+        if own && bad.is_in_the_way() {
+            return Err(RunError::InTheWay(bad));
+        }
+        events(Event::BadRow(bad));
+        Ok(State::Pending { after: None })
     }
 
     /// The row with the gate that the model's card gives now, rewritten if that is another one.
@@ -183,4 +216,12 @@ impl Scheduler<'_> {
             self.summary.failed.push((self.cell(index).label.clone(), reason.clone()));
         }
     }
+}
+
+/// What a row says that it was asked, for messages.
+fn asked(row: &Row) -> String {
+    let cell = &row.cell;
+    let spec = cell.spec.as_ref().map_or(String::new(), |s| format!(" at {}", s.bits));
+    let draw = cell.draw.map_or(String::new(), |d| format!(", draw {d}"));
+    format!("{} on {}{spec}{draw}", cell.method, cell.model)
 }

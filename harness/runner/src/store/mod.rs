@@ -1,14 +1,15 @@
 //! The run folder: artefacts, rows, predictions, statistics, claims, logs.
 
+mod asked;
 pub mod claims;
 pub mod disk;
 mod error;
 mod facts;
 pub mod owner;
 pub mod predictions;
+mod rows;
 pub mod statistics;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -16,30 +17,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quantbench_core::hash::sha256_hex;
-use quantbench_core::row::{Row, SCHEMA, Status};
+use quantbench_core::row::{Row, Status};
 
+pub use asked::{Asked, missing};
 use claims::Claims;
 pub use error::StoreError;
 pub use facts::ArtefactFacts;
+pub use rows::{BadRow, Fault, Read, Snapshot};
+use rows::{best, read_row};
 
 use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
 use statistics::Kept;
-
-/// A row file that is not a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadRow {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl fmt::Display for BadRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
-        write!(f, "{file} is not a row: {}; delete it and run again", self.reason)
-    }
-}
 
 /// A run folder, with further folders of rows that count as done.
 #[derive(Clone)]
@@ -140,43 +128,29 @@ impl Store {
         self.dir.join("predictions").join(format!("{eval}.bin"))
     }
 
-    /// All rows, those of the run folder before published ones, and the files that are none.
-    pub fn rows(&self) -> Result<(Vec<Row>, Vec<BadRow>), StoreError> {
-        let (mut rows, mut bad, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    /// Every row at this moment.
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let own = self.dir.join("rows");
-        for folder in std::iter::once(&own).chain(&self.published) {
-            for path in row_files(folder)? {
-                let name = path.file_name().map(std::ffi::OsStr::to_os_string);
-                match read_row(&path)? {
-                    Ok(row) if seen.insert(name) => rows.push(row),
-                    Ok(_) => {}
-                    Err(broken) => bad.push(broken),
-                }
-            }
-        }
-        Ok((rows, bad))
+        let folders = std::iter::once(&own).chain(&self.published);
+        Snapshot::read(folders.map(PathBuf::as_path))
     }
 
-    /// The row of a cell, from the run folder or a published one.
-    ///
-    /// A done row anywhere wins over a failed one; a broken file is reported only if no folder
-    /// has a whole one.
-    pub fn row(&self, cell: &str) -> Result<Option<Result<Row, BadRow>>, StoreError> {
+    /// All rows, those of the run folder before published ones, and the files that are none.
+    pub fn rows(&self) -> Result<(Vec<Row>, Vec<BadRow>), StoreError> {
+        Ok(self.snapshot()?.into_parts())
+    }
+
+    /// The row of a cell, from the run folder or a published one, as [`Snapshot::row`] chooses.
+    pub fn row(&self, cell: &str) -> Result<Option<Read>, StoreError> {
         let own = self.dir.join("rows");
-        let mut found: Option<Result<Row, BadRow>> = None;
+        let mut readings = Vec::new();
         for folder in std::iter::once(&own).chain(&self.published) {
             let path = folder.join(format!("{cell}.json"));
-            if !path.exists() {
-                continue;
-            }
-            match (read_row(&path)?, &found) {
-                (Ok(row), _) if row.status == Status::Done => return Ok(Some(Ok(row))),
-                (Ok(row), None | Some(Err(_))) => found = Some(Ok(row)),
-                (Err(bad), None) => found = Some(Err(bad)),
-                _ => {}
+            if path.exists() {
+                readings.push(read_row(&path)?);
             }
         }
-        Ok(found)
+        Ok(best(readings.iter()).cloned())
     }
 
     /// Whether a cell has a result.
@@ -280,46 +254,11 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_whole(&RealDisk, path, bytes)
 }
 
-/// The row files of a folder by name; a folder that does not exist has none.
-fn row_files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let failed = |source| StoreError::Read { path: folder.to_path_buf(), source };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|e| e == "json") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn read_row(path: &Path) -> Result<Result<Row, BadRow>, StoreError> {
-    let bytes =
-        fs::read(path).map_err(|source| StoreError::Read { path: path.to_path_buf(), source })?;
-    let bad = |reason: String| Ok(Err(BadRow { file: path.to_path_buf(), reason }));
-    let version = serde_json::from_slice::<serde_json::Value>(&bytes)
-        .ok()
-        .and_then(|v| v.get("schema").and_then(serde_json::Value::as_u64));
-    if let Some(found) = version.filter(|v| *v != u64::from(SCHEMA)) {
-        return bad(format!("its layout has version {found}, this quantbench reads {SCHEMA}"));
-    }
-    match serde_json::from_slice::<Row>(&bytes) {
-        Ok(row) => Ok(Ok(row)),
-        Err(error) => bad(error.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::disk::tests::FullDisk;
     use super::*;
-    use quantbench_core::row::{Cell, Ids, Machine, MethodCost, Observed};
+    use quantbench_core::row::{Cell, Ids, Machine, MethodCost, Observed, SCHEMA};
 
     fn row(reason: Option<&str>) -> Row {
         Row {
