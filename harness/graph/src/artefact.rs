@@ -101,6 +101,11 @@ impl Artefact {
         Self { graph, weights, activations, notes }
     }
 
+    /// The grid that a value lies on when it is read: its own, or that of what it is a copy of.
+    pub fn grid_of<'a>(&'a self, value: &'a str) -> Option<&'a Grid> {
+        crate::walk::grid_at(self, value)
+    }
+
     /// Whether nothing is quantized.
     pub fn is_float(&self) -> bool {
         self.weights.is_empty() && self.activations.is_empty()

@@ -153,7 +153,7 @@ fn cells_share_statistics_and_are_charged_as_if_alone() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     let rows = || {
-        let filter = Filter { only: Some("minmax".into()), ..filter() };
+        let filter = Filter { only: vec!["minmax".into()], ..filter() };
         let summary = run_some(dir, &here, &filter);
         assert_eq!((summary.left, summary.failed), (0, vec![]));
         let rows = Store::open(dir).unwrap().rows().unwrap().0;
@@ -307,6 +307,7 @@ fn a_full_disk_becomes_the_reason_of_a_failed_row() {
         threads: 1,
         jobs: 1,
         gate: None,
+        histograms: false,
         command: "test".into(),
         commit: "test".into(),
     };

@@ -85,6 +85,8 @@ pub struct Survey {
     pub deployed: DeployedRule,
     /// Images per forward pass of the evaluation.
     pub batch: usize,
+    /// Whether histograms of weights and activations are stored for the report's figures.
+    pub histograms: bool,
     /// File it came from.
     pub origin: String,
 }
@@ -143,6 +145,7 @@ impl Survey {
                 .get("deployed")
                 .map_or(Ok(DeployedRule::Auto), |node| node.choice(&DEPLOYED))?,
             batch,
+            histograms: fields.get("histograms").map_or(Ok(false), Node::flag)?,
             origin: origin.to_string(),
         };
         Ok(survey)
@@ -366,6 +369,11 @@ mod tests {
                 "bn_reestimate: true",
                 "bn_reestimate: [1]",
                 "tiny.yaml:6: methods[1].params.bn_reestimate: expected true",
+            ),
+            (
+                "name: tiny",
+                "name: tiny\nhistograms: 1",
+                "tiny.yaml:2: histograms: 1 does not fit; expected true or false",
             ),
             ("models: [resnet-shapes10]\n", "", "tiny.yaml:1: key \"models\" is missing; add it"),
             (

@@ -176,6 +176,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// `true` or `false`.
+    pub(crate) fn flag(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.mismatch("true or false"))
+    }
+
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, ConfigError> {
         let names: Vec<&str> = words.iter().map(|(w, _)| *w).collect();

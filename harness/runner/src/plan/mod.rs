@@ -83,6 +83,20 @@ pub struct Plan {
     pub survey_cells: Vec<Asked>,
     /// No cell starts after this time.
     pub time_budget: Option<Duration>,
+    /// First draw and first seed, whose artefacts get histograms; none if the survey wants none.
+    pub histograms: Option<(u64, u64)>,
+}
+
+impl Plan {
+    /// Whether histograms are stored beside the artefact of a cell: for the first draw and seed
+    /// of each model, method and spec.
+    pub fn wants_histograms(&self, cell: &Cell) -> bool {
+        self.histograms.is_some_and(|(draw, seed)| {
+            cell.method != FP32
+                && cell.draw.is_none_or(|d| d == draw)
+                && cell.seed.is_none_or(|s| s == seed)
+        })
+    }
 }
 
 /// Expands a survey on this machine.
@@ -113,6 +127,10 @@ pub fn plan_here(
         partial: test_images.map(|n| format!("the first {n} test images")),
         survey_cells: Vec::new(),
         time_budget: filter.time_budget,
+        histograms: survey
+            .histograms
+            .then(|| survey.calibration.draws.first().copied().zip(survey.seeds.first().copied()))
+            .flatten(),
     };
     let matrix = matrix(survey, &resolved, test_images);
     plan.remarks.extend(merged(&matrix));

@@ -316,7 +316,9 @@ impl<'r> Scheduler<'r> {
         let cell = planned.cell.clone();
         let ids =
             planned.ids.clone().ok_or_else(|| RunError::Missing(self.plan.missing.clone()))?;
+        let histograms = self.plan.wants_histograms(&cell);
         Ok(Order {
+            histograms,
             survey: self.plan.survey.clone(),
             label: planned.label.clone(),
             model: self.catalog.model(&cell.model)?.clone(),

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod disk;
 mod error;
 mod facts;
+pub mod histograms;
 pub mod owner;
 pub mod predictions;
 mod rows;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quantbench_core::Histograms;
 use quantbench_core::hash::sha256_hex;
 use quantbench_core::row::{Row, Status};
 
@@ -24,7 +26,7 @@ use claims::Claims;
 pub use error::StoreError;
 pub use facts::ArtefactFacts;
 pub use rows::{BadRow, Fault, Read, Snapshot};
-use rows::{best, read_row};
+use rows::{best, files_of, read_row};
 
 use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
 use statistics::Kept;
@@ -46,7 +48,11 @@ impl fmt::Debug for Store {
     }
 }
 
-const FOLDERS: [&str; 6] = ["artefacts", "rows", "predictions", "statistics", "claims", "logs"];
+/// How the name of a file of histograms ends.
+const HISTOGRAMS: &str = ".json.z";
+
+const FOLDERS: [&str; 7] =
+    ["artefacts", "rows", "predictions", "statistics", "histograms", "claims", "logs"];
 
 impl Store {
     /// Opens a run folder that exists, to read from.
@@ -237,6 +243,38 @@ impl Store {
         self.write(&self.statistics_path(id), &kept.write())
     }
 
+    fn histograms_path(&self, artefact: &str) -> PathBuf {
+        self.dir.join("histograms").join(format!("{artefact}{HISTOGRAMS}"))
+    }
+
+    /// The histograms of an artefact, unless they are not there or were damaged.
+    pub fn histograms(&self, artefact: &str) -> Option<Histograms> {
+        histograms::unpack(&fs::read(self.histograms_path(artefact)).ok()?).ok()
+    }
+
+    /// Writes the histograms of an artefact.
+    pub fn put_histograms(&self, artefact: &str, all: &Histograms) -> Result<(), StoreError> {
+        let path = self.histograms_path(artefact);
+        let bytes = histograms::pack(all)
+            .map_err(|source| StoreError::Write { path: path.clone(), source })?;
+        self.write(&path, &bytes)
+    }
+
+    /// All histograms of the run folder by file name, and the files that are none; a folder
+    /// without histograms has none.
+    pub fn all_histograms(&self) -> Result<(Vec<Histograms>, Vec<BadRow>), StoreError> {
+        let (mut all, mut bad) = (Vec::new(), Vec::new());
+        for file in files_of(&self.dir.join("histograms"), HISTOGRAMS)? {
+            let bytes = fs::read(&file)
+                .map_err(|source| StoreError::Read { path: file.clone(), source })?;
+            match histograms::unpack(&bytes) {
+                Ok(one) => all.push(one),
+                Err(reason) => bad.push(BadRow { file, reason, fault: Fault::Damaged }),
+            }
+        }
+        Ok((all, bad))
+    }
+
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         write_whole(self.disk.as_ref(), path, bytes)
             .map_err(|source| StoreError::Write { path: path.to_path_buf(), source })
@@ -341,6 +379,22 @@ mod tests {
         assert_eq!(store.predictions("e"), Some(vec![3, 1, 4]));
         fs::write(store.predictions_path("e"), b"QBPRED1\n").unwrap();
         assert!(store.predictions("e").is_none());
+    }
+
+    #[test]
+    fn histograms_come_back_and_damaged_ones_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path()).unwrap();
+        assert_eq!(store.all_histograms().unwrap(), (Vec::new(), Vec::new()));
+        let one = Histograms { artefact: "a".into(), images: 0, layers: Vec::new() };
+        store.put_histograms("a", &one).unwrap();
+        store.put_histograms("b", &one).unwrap();
+        fs::write(store.histograms_path("b"), b"none").unwrap();
+        assert_eq!(store.histograms("a"), Some(one.clone()));
+        assert_eq!(store.histograms("b"), None);
+        let (all, bad) = store.all_histograms().unwrap();
+        assert_eq!((all, bad[0].file.clone()), (vec![one], store.histograms_path("b")));
+        assert_eq!(Store::view(Path::new("/nowhere")).all_histograms().unwrap().0, []);
     }
 
     #[test]

@@ -148,6 +148,11 @@ fn stem(path: &Path) -> String {
 
 /// The row files of a folder by name; a folder that does not exist has none.
 fn row_files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    files_of(folder, ".json")
+}
+
+/// The files of a folder whose names end so, by name; a folder that does not exist has none.
+pub(super) fn files_of(folder: &Path, end: &str) -> Result<Vec<PathBuf>, StoreError> {
     let failed = |source| StoreError::Read { path: folder.to_path_buf(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -157,7 +162,7 @@ fn row_files(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|e| e == "json") {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(end)) {
             files.push(path);
         }
     }

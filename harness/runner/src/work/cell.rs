@@ -20,6 +20,7 @@ use crate::store::predictions::digest;
 use crate::store::{ArtefactFacts, Store};
 use crate::work::assess::{Assessed, How, assess, export_for};
 use crate::work::error::WorkError;
+use crate::work::histograms::keep_histograms;
 use crate::work::make::{Making, Progress, make};
 use crate::work::order::{Order, now};
 use crate::work::shared::Sharing;
@@ -184,6 +185,7 @@ impl Work<'_, '_> {
         observed.shared_cpu_s = observed.method.map_or(0.0, |_| facts.shared_cpu_s);
         // Always from the packed bytes, so that a stored artefact and a fresh one are the same.
         let artefact = decode(&packed, &self.order.label)?;
+        keep_histograms(self.order, self.store, runtime, model, &artefact)?;
         let exported = export_for(runtime, &artefact)?;
         let how = self.how(Optimisation::Off);
         let label = &self.order.label;

@@ -3,6 +3,7 @@
 pub mod assess;
 pub mod cell;
 pub mod error;
+pub mod histograms;
 pub mod inspect;
 pub mod make;
 pub mod note;

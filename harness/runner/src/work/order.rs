@@ -43,6 +43,9 @@ pub struct Order {
     pub jobs: usize,
     /// State of the FP32 gate; none in the FP32 cell itself, which settles it.
     pub gate: Option<Gate>,
+    /// Whether histograms of weights and activations are stored beside the artefact.
+    #[serde(default)]
+    pub histograms: bool,
     /// Command line of the run.
     pub command: String,
     /// Commit of the program.

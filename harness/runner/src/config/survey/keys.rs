@@ -26,7 +26,7 @@ pub(super) const MAX_BATCH: u64 = 4096;
 pub(super) const MAX_NUMBER: u64 = u32::MAX as u64;
 
 /// Keys of the file.
-pub(super) static KEYS: [Key; 11] = [
+pub(super) static KEYS: [Key; 12] = [
     Key::must("name", Shape::Name, "Also the name of the run folder, results/runs/NAME."),
     Key::may("summary", Shape::Text, "One sentence for the report."),
     Key::must("dataset", Shape::Text, "Name from `quantbench list datasets`."),
@@ -38,6 +38,11 @@ pub(super) static KEYS: [Key; 11] = [
     Key::may("profiles", NAMES, "Targets that every spec is checked against."),
     Key::may("deployed", DEPLOYED_WORD, "Whether 8-bit specs also run through integer kernels."),
     Key::may("evaluation", Shape::Map(&EVALUATION), "How accuracies are computed."),
+    Key::may(
+        "histograms",
+        Shape::Switch,
+        "Whether histograms are kept for figures (default: false).",
+    ),
 ];
 
 /// Keys of a method's mapping.
