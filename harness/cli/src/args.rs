@@ -43,7 +43,7 @@ pub enum Verb {
     Run(RunArgs),
     /// Show how far a run folder is
     Status(StatusArgs),
-    /// Make Markdown, CSV and HTML with figures from a run folder
+    /// Make Markdown, CSV, Parquet and HTML with figures from a run folder
     Report(ReportArgs),
     /// Quantize one model with one method into an ONNX file
     Quantize(QuantizeArgs),

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use quantbench_core::Row;
 use quantbench_core::row::SCHEMA;
+use quantbench_core::{Histograms, Row};
 
 use crate::ReportError;
 use crate::figures::Figure;
@@ -33,7 +33,7 @@ pub struct Findings<'a> {
     pub groups: Groups<'a>,
     /// Tables of the groups.
     pub tables: Tables,
-    /// One figure for each subject that has something to show.
+    /// Figures, in the order of their kinds.
     pub figures: Vec<Figure>,
     /// Cells without a result.
     pub failures: Vec<Failure>,
@@ -49,12 +49,20 @@ impl<'a> Findings<'a> {
     /// Derives everything from the rows.
     ///
     /// # Errors
-    /// [`ReportError::NoRows`], [`ReportError::OtherSchema`] or a figure that cannot be drawn.
+    /// As [`Findings::with`].
     pub fn of(rows: &'a [Row]) -> Result<Self, ReportError> {
+        Self::with(rows, &[])
+    }
+
+    /// Derives everything from the rows and the histograms stored beside them.
+    ///
+    /// # Errors
+    /// [`ReportError::NoRows`], [`ReportError::OtherSchema`] or a figure that cannot be drawn.
+    pub fn with(rows: &'a [Row], histograms: &[Histograms]) -> Result<Self, ReportError> {
         let (marked, mut warnings) = usable(rows)?;
         let groups = Groups::of(&marked);
         let tables = tables(&groups);
-        let figures = Figure::all(&groups)?;
+        let figures = Figure::all(&groups, histograms)?;
         let provenance = Provenance::of(&marked);
         let failures = failures(&groups);
         let withheld = withheld(&groups);

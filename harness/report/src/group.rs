@@ -5,7 +5,7 @@
 //! the same test images, the same preprocessing.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use quantbench_core::row::{FP32, Gate};
@@ -72,6 +72,12 @@ pub struct Group<'a> {
     pub asked: &'a Row,
     /// The method, with those parameters that tell it from other groups of the same method.
     pub label: String,
+    /// The label without the number of calibration images: what figures call a method.
+    pub series: String,
+    /// Whether it differs from another group in nothing but the number of calibration images,
+    /// and the other has the number that most groups have: it then stands in the table and
+    /// figure of calibration sizes alone.
+    pub aside: bool,
     /// Rows with a result.
     pub done: Vec<&'a Row>,
     /// Rows without one.
@@ -108,6 +114,12 @@ impl Group<'_> {
         self.done.iter().any(|row| protocol::image_left_in_fp32(row))
     }
 
+    /// Simulated accuracy of each row in percent, by draw and seed; none where withheld.
+    pub fn accuracies_pct(&self) -> Vec<f64> {
+        let results = self.done.iter().filter_map(|row| row.result.as_ref());
+        results.filter(|_| self.withheld.is_none()).map(|r| r.acc_simulated.percent()).collect()
+    }
+
     /// Asked widths, `FP32` for the unquantized model.
     pub fn widths(&self) -> String {
         self.spec().map_or_else(|| "FP32".to_string(), |spec| format::widths(spec.bits))
@@ -139,6 +151,8 @@ impl<'a> Groups<'a> {
                     subject,
                     asked: row,
                     label: String::new(),
+                    series: String::new(),
+                    aside: false,
                     done: Vec::new(),
                     failed: Vec::new(),
                     withheld: gate_failed.contains(&gated(row)).then_some(Withheld::GateFailed),
@@ -156,6 +170,7 @@ impl<'a> Groups<'a> {
             group.summary = Summary::of(&group.done);
         }
         label::set(&mut groups);
+        set_aside(&mut groups);
         groups.sort_by(order);
         Self { subjects, groups }
     }
@@ -189,6 +204,16 @@ impl<'a> Groups<'a> {
         self.groups.iter().filter(move |g| g.subject == subject)
     }
 
+    /// The groups of one subject that stand in the main tables and figures.
+    pub fn main(&self, subject: usize) -> impl Iterator<Item = &Group<'a>> {
+        self.on(subject).filter(|g| !g.aside)
+    }
+
+    /// The number of calibration images of the main tables, where groups stand aside.
+    pub fn main_calibration(&self) -> Option<usize> {
+        self.groups.iter().any(|g| g.aside).then(|| usual_images(&self.groups)).flatten()
+    }
+
     /// The families that occur, in the survey's order.
     pub fn families(&self) -> Vec<Family> {
         let present: BTreeSet<Family> = self.groups.iter().filter_map(Group::family).collect();
@@ -199,6 +224,28 @@ impl<'a> Groups<'a> {
     pub fn fp32(&self, subject: usize) -> Option<(f64, u64)> {
         let summaries = self.on(subject).filter_map(|g| g.summary.as_ref());
         summaries.map(|s| (s.acc_fp32_pct, s.test_images)).next()
+    }
+}
+
+/// The number of calibration images that most groups were granted; of several the largest.
+fn usual_images(groups: &[Group<'_>]) -> Option<usize> {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for images in groups.iter().map(|g| g.asked.cell.calibration_images).filter(|n| *n > 0) {
+        *counts.entry(images).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|&(images, n)| (n, images)).map(|(images, _)| images)
+}
+
+/// Sets the groups aside that differ in the number of calibration images from one with the usual
+/// number.
+fn set_aside(groups: &mut [Group<'_>]) {
+    let usual = usual_images(groups);
+    let key = |g: &Group<'_>| (g.subject, g.series.clone(), g.spec().cloned());
+    let main: HashSet<_> =
+        groups.iter().filter(|g| Some(g.asked.cell.calibration_images) == usual).map(key).collect();
+    for group in groups {
+        let images = group.asked.cell.calibration_images;
+        group.aside = images > 0 && Some(images) != usual && main.contains(&key(group));
     }
 }
 

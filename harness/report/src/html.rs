@@ -3,6 +3,7 @@
 use minijinja::{Environment, context};
 use serde::Serialize;
 
+use crate::figures::{Figure, KINDS};
 use crate::findings::Findings;
 use crate::table::{Column, Field, REMARKS, Section, Table, intervals};
 use crate::{File, ReportError};
@@ -12,10 +13,14 @@ const TEMPLATE: &str = include_str!("../templates/report.html");
 /// Its style.
 const STYLE: &str = include_str!("../templates/report.css");
 
+/// Sorting and filtering of its tables; without it the page is whole, only still.
+const SCRIPT: &str = include_str!("../templates/report.js");
+
 /// A table as the template reads it.
 #[derive(Serialize)]
 struct View<'a> {
     title: &'a str,
+    caption: &'a str,
     columns: Vec<ColumnView<'a>>,
     sections: Vec<SectionView<'a>>,
     notes: &'a [String],
@@ -65,10 +70,26 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
             context! { name => family.title(), tables => [view(accuracy), view(cost)] }
         })
         .collect();
-    let figures: Vec<_> = findings
-        .figures
+    let figures: Vec<_> = KINDS
         .iter()
-        .map(|f| context! { title => f.title, caption => f.caption, svg => inline(&f.svg) })
+        .filter_map(|kind| {
+            let of_kind: Vec<&Figure> =
+                findings.figures.iter().filter(|f| f.kind == kind.name).collect();
+            let views: Vec<_> = of_kind
+                .iter()
+                .enumerate()
+                .map(|(i, f)| {
+                    // One caption for figures that are read alike.
+                    let new = i == 0 || of_kind[i - 1].caption != f.caption;
+                    context! {
+                        title => f.title, caption => new.then_some(&f.caption), svg => inline(&f.svg),
+                        file => f.file, png => f.png_file(),
+                    }
+                })
+                .collect();
+            (!views.is_empty())
+                .then(|| context! { name => kind.name, heading => kind.heading, figures => views })
+        })
         .collect();
     let failures: Vec<_> = findings
         .failures
@@ -83,12 +104,14 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
         .collect();
     let page = environment.get_template("report.html")?.render(context! {
         style => STYLE,
+        script => SCRIPT,
         surveys => findings.provenance.surveys.join(", "),
         warnings => findings.warnings,
         withheld => findings.withheld,
         intervals => intervals(),
         remarks_head => REMARKS,
         overall => view(&findings.tables.overall),
+        calibration => findings.tables.calibration.as_ref().map(view),
         families,
         figures,
         failures,
@@ -103,6 +126,7 @@ fn view(table: &Table) -> View<'_> {
     let columns = table.columns.iter();
     View {
         title: &table.title,
+        caption: &table.caption,
         columns: columns
             .map(|c| ColumnView { head: c.head, unit: c.unit, number: c.number })
             .collect(),
@@ -127,7 +151,10 @@ fn section<'a>(section: &'a Section, columns: &'a [Column]) -> SectionView<'a> {
     SectionView { heading: &section.heading, lines: lines.collect() }
 }
 
-/// An SVG document as an element of the page: HTML knows the namespace.
+/// An SVG document as an element of the page: HTML knows the namespace, and line breaks between
+/// elements or around a text mean nothing.
 fn inline(svg: &str) -> String {
     svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+        .replace(">\n", ">")
+        .replace("\n<", "<")
 }

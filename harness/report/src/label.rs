@@ -11,6 +11,9 @@ use crate::group::Group;
 /// The value of a rule in a cell; none for the unquantized model.
 type Rule = fn(&Cell) -> Option<String>;
 
+/// The rule that stands last and is left out of [`Group::series`].
+const CALIBRATION: &str = "calibration";
+
 /// What may vary among groups of one method, one set of parameters and the same widths.
 const RULES: [(&str, Rule); 6] = [
     ("sites", |c| c.spec.as_ref().map(|s| s.sites.to_string())),
@@ -18,7 +21,7 @@ const RULES: [(&str, Rule); 6] = [
     ("first_last", |c| c.spec.as_ref().map(|s| s.first_last.to_string())),
     ("exclude", |c| c.spec.as_ref().map(Spec::exclude_label)),
     ("layer_bits", |c| c.spec.as_ref().map(Spec::layer_bits_label)),
-    ("calibration", |c| Some(c.calibration_images.to_string())),
+    (CALIBRATION, |c| Some(c.calibration_images.to_string())),
 ];
 
 /// Names each group.
@@ -42,6 +45,7 @@ pub(crate) fn set(groups: &mut [Group<'_>]) {
         let cell = &group.asked.cell;
         let method = cell.method.as_str();
         let mut parts = Vec::new();
+        let mut calibration = None;
         if versions.get(method).is_some_and(|v| v.len() > 1) {
             parts.push(format!("v{}", cell.method_version));
         }
@@ -54,14 +58,19 @@ pub(crate) fn set(groups: &mut [Group<'_>]) {
         }
         for (name, value) in RULES {
             if rules.contains(&(method, name)) {
-                parts.extend(value(cell).map(|value| format!("{name}={value}")));
+                let part = value(cell).map(|value| format!("{name}={value}"));
+                if name == CALIBRATION { calibration = part } else { parts.extend(part) }
             }
         }
-        group.label = match (group.is_fp32(), parts.is_empty()) {
+        let called = |parts: &[String]| match (group.is_fp32(), parts.is_empty()) {
             (true, _) => "FP32".to_string(),
             (false, true) => cell.method.clone(),
             (false, false) => format!("{} ({})", cell.method, parts.join(", ")),
         };
+        let series = called(&parts);
+        parts.extend(calibration);
+        group.label = called(&parts);
+        group.series = series;
     }
 }
 

@@ -1,11 +1,11 @@
 //! Reports: statistics, tables and figures made from stored rows.
 //!
-//! Takes rows (`&[Row]`) and gives the files of a report in memory; the caller writes them.
+//! Takes rows (`&[Row]`), and the histograms stored beside them if there are some, and gives the files of a report in memory; the caller writes them.
 //! [`build`] groups the rows ([`group`]), summarizes each group ([`summary`]) with two named
 //! intervals ([`stats`]), lays the numbers out as tables ([`table`]) and hands all of it, as
 //! [`Findings`], to each entry of [`OUTPUTS`].
 //!
-//! *Invariant*: a report is made from stored rows alone.
+//! *Invariant*: a report is made from what a run stored, rows above all, and from nothing else.
 //! This crate reads no model, no data, no file and no clock, and knows no runtime, so that the same
 //! rows give the same bytes anywhere.
 
@@ -14,19 +14,22 @@ pub mod findings;
 pub mod format;
 pub mod group;
 pub mod provenance;
+pub mod schema;
 pub mod select;
 pub mod stats;
 pub mod summary;
 pub mod table;
 
+mod columns;
 mod csv;
 mod html;
 mod label;
 mod markdown;
+mod parquet;
 mod protocol;
 mod terminal;
 
-use quantbench_core::Row;
+use quantbench_core::{Histograms, Row};
 
 pub use findings::Findings;
 pub use terminal::terminal_table;
@@ -48,6 +51,7 @@ pub const OUTPUTS: &[Output] = &[
     Output { name: "figures", files: figures::files },
     Output { name: "html", files: html::files },
     Output { name: "markdown", files: markdown::files },
+    Output { name: "parquet", files: parquet::files },
 ];
 
 /// Why there is no report.
@@ -76,6 +80,14 @@ pub enum ReportError {
         /// What the drawing library said.
         reason: String,
     },
+    /// A Parquet file could not be written.
+    #[error("cannot write {file}: {reason}")]
+    Parquet {
+        /// Name of the file.
+        file: &'static str,
+        /// What the library said.
+        reason: String,
+    },
     /// The page could not be rendered.
     #[error("cannot render the HTML page from its template")]
     Page(#[from] minijinja::Error),
@@ -95,13 +107,20 @@ pub struct Report {
 /// # Errors
 /// [`ReportError`]: no row, no row of this schema, or a drawing or rendering that failed.
 pub fn build(rows: &[Row]) -> Result<Report, ReportError> {
-    build_with(rows, &[])
+    build_with(rows, &[], &[])
 }
 
-/// The same with what the caller knows and rows cannot tell, such as cells that have none, as
-/// further warnings.
-pub fn build_with(rows: &[Row], known: &[String]) -> Result<Report, ReportError> {
-    let mut findings = Findings::of(rows)?;
+/// Makes every output from the rows and the histograms stored beside them; what the caller knows
+/// and rows cannot tell, such as cells that have none, becomes further warnings.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    rows: &[Row],
+    histograms: &[Histograms],
+    known: &[String],
+) -> Result<Report, ReportError> {
+    let mut findings = Findings::with(rows, histograms)?;
     findings.warnings.splice(0..0, known.iter().cloned());
     let mut files = Vec::new();
     for output in OUTPUTS {
@@ -111,7 +130,8 @@ pub fn build_with(rows: &[Row], known: &[String]) -> Result<Report, ReportError>
 }
 
 impl Report {
-    /// The files: `report.md`, `report.html`, `report.csv`, `rows.csv` and `figures/*.svg`.
+    /// The files: `report.md`, `report.html`, `report` and `rows` as CSV and Parquet, and
+    /// `figures/*` as SVG and PNG.
     pub fn files(&self) -> Vec<File> {
         self.files.clone()
     }
@@ -121,3 +141,11 @@ impl Report {
         &self.warnings
     }
 }
+
+// The fixtures name this crate as tests outside of it do.
+#[cfg(test)]
+extern crate self as quantbench_report;
+
+#[cfg(test)]
+#[path = "../tests/fixtures/mod.rs"]
+mod fixtures;

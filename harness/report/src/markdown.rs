@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::figures::Figure;
+use crate::figures::{Figure, KINDS};
 use crate::findings::Findings;
 use crate::format::NONE;
 use crate::table::{Field, REMARKS, Table, intervals};
@@ -30,6 +30,10 @@ fn render(findings: &Findings<'_>) -> String {
         let _ = writeln!(text, "### {}\n", cost.title);
         table(&mut text, cost);
     }
+    if let Some(calibration) = &findings.tables.calibration {
+        let _ = writeln!(text, "## {}\n", calibration.title);
+        table(&mut text, calibration);
+    }
     failures(&mut text, findings);
     reproduce(&mut text, findings);
     text
@@ -51,6 +55,9 @@ fn run(text: &mut String, findings: &Findings<'_>) {
 }
 
 fn table(text: &mut String, table: &Table) {
+    if !table.caption.is_empty() {
+        let _ = writeln!(text, "{}.\n", escape(&table.caption));
+    }
     let heads: Vec<String> = table.columns.iter().map(|c| escape(&c.line())).collect();
     let _ = writeln!(text, "| model | {} |", heads.join(" | "));
     let rules = table.columns.iter().map(|c| if c.number { "---:" } else { "---" });
@@ -91,13 +98,20 @@ fn field(field: &Field) -> String {
 }
 
 fn figures(text: &mut String, figures: &[Figure]) {
-    if figures.is_empty() {
-        return;
-    }
-    let _ = writeln!(text, "## Accuracy against size\n");
-    for figure in figures {
-        let _ = writeln!(text, "![{}]({})\n", escape(&figure.title), figure.file);
-        let _ = writeln!(text, "{}\n", sentences(&escape(&figure.caption)));
+    for kind in KINDS {
+        let mut of_kind = figures.iter().filter(|f| f.kind == kind.name).peekable();
+        if of_kind.peek().is_some() {
+            let _ = writeln!(text, "## {}\n", kind.heading);
+        }
+        let mut before = "";
+        for figure in of_kind {
+            let _ = writeln!(text, "![{}]({})\n", escape(&figure.title), figure.file);
+            // One caption for figures that are read alike.
+            if figure.caption != before {
+                let _ = writeln!(text, "{}\n", sentences(&escape(&figure.caption)));
+            }
+            before = &figure.caption;
+        }
     }
 }
 
@@ -127,7 +141,7 @@ fn reproduce(text: &mut String, findings: &Findings<'_>) {
     let _ = writeln!(text, "```\n");
     let _ = writeln!(
         text,
-        "`report.csv` has one line for each group with every column, `rows.csv` one for each row."
+        "`report.csv` has one line for each group with every column, `rows.csv` one for each row; the Parquet files hold the same with types and all digits, `figures/` every figure as SVG and PNG."
     );
 }
 

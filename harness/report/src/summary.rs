@@ -91,6 +91,8 @@ pub struct Summary {
     pub bit_operations_fp32: u64,
     /// Cost of the method.
     pub cost: Option<CostSummary>,
+    /// Mean number of calibration images read, each counted once per pass.
+    pub images_read: f64,
     /// Whether the FP32 gate was checked in every row.
     pub gate_checked: bool,
     /// What the method had to say, each once.
@@ -132,6 +134,7 @@ impl Summary {
             bit_operations: mean(&|r| r.bit_operations as f64),
             bit_operations_fp32: first.bit_operations_fp32,
             cost: cost(rows),
+            images_read: mean(&|r| r.images_read as f64),
             gate_checked: results.iter().all(|r| r.gate != Gate::NotChecked),
             notes,
         })

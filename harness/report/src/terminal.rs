@@ -50,6 +50,9 @@ fn render(table: &Table) -> String {
     let _ = writeln!(text, "{}", "-".repeat(rule));
     let intervals = format!("± {OVER_DRAWS}; test images: {OVER_TEST_IMAGES}");
     wrap(&mut text, &intervals, "", rule);
+    if !table.caption.is_empty() {
+        wrap(&mut text, &table.caption, "    ", rule);
+    }
     for (i, note) in table.notes.iter().enumerate() {
         wrap(&mut text, &format!("[{}] {note}", i + 1), "    ", rule);
     }

@@ -1,4 +1,4 @@
-//! `report`: from stored rows to Markdown, CSV and HTML.
+//! `report`: from stored rows to Markdown, CSV, Parquet, HTML and figures.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,20 @@ use crate::out;
 pub fn run(args: &ReportArgs) -> Outcome {
     let store = Store::open(&args.dir).or_usage()?;
     let (rows, bad) = store.rows().or_usage()?;
+    let (histograms, damaged) = store.all_histograms().or_usage()?;
     let mut known = context::gaps(&store, &rows);
-    known.extend(bad.iter().map(|row| {
-        let name = row.file.file_name().unwrap_or_default().to_string_lossy();
-        format!("{name} is left out, because it is not a row: {}.", row.reason)
-    }));
-    let report = quantbench_report::build_with(&rows, &known)
+    let name = |file: &std::path::Path| {
+        file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    };
+    let rowless = bad.iter().map(|bad| {
+        format!("{} is left out, because it is not a row: {}.", name(&bad.file), bad.reason)
+    });
+    known.extend(rowless);
+    let unread = damaged.iter().map(|bad| {
+        format!("{} is left out, because it holds no histograms: {}.", name(&bad.file), bad.reason)
+    });
+    known.extend(unread);
+    let report = quantbench_report::build_with(&rows, &histograms, &known)
         .with_context(|| format!("no report from {}", args.dir.display()))
         .or_usage()?;
     for warning in report.warnings() {

@@ -1,19 +1,13 @@
-//! A drawing area in pixels with fractions, over plotters' SVG backend.
+//! A drawing in pixels with fractions, kept as a list of shapes that [`super::paint`] turns into
+//! SVG and PNG.
 
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::FontTransform;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::RGBColor;
 
+use super::layout::Rect;
 use super::style::{PAPER, Shape, Style};
 
-/// Backend pixels for each of ours: plotters rounds coordinates to whole pixels.
-const FINE: f64 = 8.0;
-
-/// The SVG backend divides font sizes by this.
-const SVG_FONT: f64 = 1.24;
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Estimated width of a character in shares of the font size.
+pub(super) const CHARACTER: f64 = 0.6;
 
 /// Where a text's anchor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,127 +26,134 @@ pub(super) struct Ink {
     pub(super) bold: bool,
 }
 
-/// A drawing area; errors are the backend's words.
-pub(super) struct Canvas<'a> {
-    area: Area<'a>,
+/// How to write in one line.
+pub(super) fn ink(colour: RGBColor, size: f64, anchor: Anchor, bold: bool) -> Ink {
+    Ink { colour, size, anchor, bold }
 }
 
-type Drawn = Result<(), String>;
+/// A point in pixels.
+pub(super) type At = (f64, f64);
 
-/// Draws a figure of `width` x `height` pixels and gives it as an SVG document.
-pub(super) fn draw(
-    (width, height): (f64, f64),
-    paint: impl FnOnce(&Canvas<'_>) -> Drawn,
-) -> Result<String, String> {
-    let fine = |v: f64| (v * FINE).round() as u32;
-    let mut svg = String::new();
-    {
-        let area =
-            SVGBackend::with_string(&mut svg, (fine(width), fine(height))).into_drawing_area();
-        area.fill(&PAPER).map_err(words)?;
-        let canvas = Canvas { area };
-        paint(&canvas)?;
-        canvas.area.present().map_err(words)?;
-    }
-    // The document is shown at our size; its view box stays the backend's.
-    let (fine_size, size) = (
-        format!("width=\"{}\" height=\"{}\"", fine(width), fine(height)),
-        format!("width=\"{width}\" height=\"{height}\""),
-    );
-    Ok(svg.replacen(&fine_size, &size, 1))
+/// One shape.
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    /// A polyline.
+    Line { points: Vec<At>, colour: RGBColor, width: f64 },
+    /// A filled polygon.
+    Fill { corners: Vec<At>, colour: RGBColor },
+    /// A filled rectangle.
+    Area { rect: Rect, colour: RGBColor },
+    /// A filled circle.
+    Disc { at: At, r: f64, colour: RGBColor },
+    /// A circle's line.
+    Ring { at: At, r: f64, colour: RGBColor, width: f64 },
+    /// A line of text, running to the right or upwards.
+    Text { text: String, at: At, ink: Ink, upwards: bool },
 }
 
-impl Canvas<'_> {
-    pub(super) fn line(&self, points: &[(f64, f64)], colour: RGBColor, width: f64) -> Drawn {
-        let path = points.iter().map(|p| fine(*p)).collect::<Vec<_>>();
-        self.area.draw(&PathElement::new(path, colour.stroke_width(px(width)))).map_err(words)
+/// A drawing.
+#[derive(Debug, Clone)]
+pub(super) struct Canvas {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    pub(super) ops: Vec<Op>,
+}
+
+impl Canvas {
+    /// An empty drawing of so many pixels.
+    pub(super) fn new(width: f64, height: f64) -> Self {
+        Self { width: width.ceil(), height: height.ceil(), ops: Vec::new() }
     }
 
-    pub(super) fn dashes(
-        &self,
-        from: (f64, f64),
-        to: (f64, f64),
-        colour: RGBColor,
-        width: f64,
-    ) -> Drawn {
+    pub(super) fn line(&mut self, points: &[At], colour: RGBColor, width: f64) {
+        self.ops.push(Op::Line { points: points.to_vec(), colour, width });
+    }
+
+    pub(super) fn area(&mut self, rect: Rect, colour: RGBColor) {
+        self.ops.push(Op::Area { rect, colour });
+    }
+
+    pub(super) fn fill(&mut self, corners: Vec<At>, colour: RGBColor) {
+        self.ops.push(Op::Fill { corners, colour });
+    }
+
+    pub(super) fn dashes(&mut self, from: At, to: At, colour: RGBColor, width: f64) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.hypot(dy);
         let at = |d: f64| (from.0 + dx * d / length, from.1 + dy * d / length);
         let mut start = 0.0;
         while start < length {
-            self.line(&[at(start), at((start + 6.0).min(length))], colour, width)?;
-            start += 10.0;
+            self.line(&[at(start), at((start + 8.0).min(length))], colour, width);
+            start += 14.0;
         }
-        Ok(())
     }
 
-    pub(super) fn text(&self, text: &str, at: (f64, f64), ink: Ink) -> Drawn {
-        self.write(text, at, ink, FontTransform::None)
+    pub(super) fn text(&mut self, text: &str, at: At, ink: Ink) {
+        self.ops.push(Op::Text { text: text.to_string(), at, ink, upwards: false });
     }
 
     /// Text that runs upwards.
-    pub(super) fn upwards(&self, text: &str, at: (f64, f64), ink: Ink) -> Drawn {
-        self.write(text, at, ink, FontTransform::Rotate270)
+    pub(super) fn upwards(&mut self, text: &str, at: At, ink: Ink) {
+        self.ops.push(Op::Text { text: text.to_string(), at, ink, upwards: true });
     }
 
-    fn write(&self, text: &str, at: (f64, f64), ink: Ink, turn: FontTransform) -> Drawn {
-        let weight = if ink.bold { FontStyle::Bold } else { FontStyle::Normal };
-        let font = FontDesc::new(FontFamily::SansSerif, ink.size * SVG_FONT * FINE, weight)
-            .transform(turn);
-        let h = match ink.anchor {
-            Anchor::Left => HPos::Left,
-            Anchor::Centre => HPos::Center,
-            Anchor::Right => HPos::Right,
-        };
-        let style = font.color(&ink.colour).pos(Pos::new(h, VPos::Center));
-        self.area.draw(&Text::new(text.to_string(), fine(at), style)).map_err(words)
+    /// A small dot without a rim.
+    pub(super) fn dot(&mut self, at: At, r: f64, colour: RGBColor) {
+        self.ops.push(Op::Disc { at, r, colour });
     }
 
     /// A marker of radius `r` with a rim in the paper's colour.
-    pub(super) fn marker(&self, (x, y): (f64, f64), r: f64, style: Style) -> Drawn {
-        let corners: Vec<(f64, f64)> = match style.shape {
+    pub(super) fn marker(&mut self, (x, y): At, r: f64, style: Style) {
+        let corners: &[At] = match style.shape {
             Shape::Circle => return self.circle((x, y), r, style),
             Shape::Cross => {
                 let d = r * 0.75;
-                self.line(&[(x - d, y - d), (x + d, y + d)], style.colour, 2.0)?;
+                self.line(&[(x - d, y - d), (x + d, y + d)], style.colour, 2.0);
                 return self.line(&[(x - d, y + d), (x + d, y - d)], style.colour, 2.0);
             }
-            Shape::Square => [(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)].into(),
-            Shape::Triangle => [(0.0, -1.15), (1.08, 0.78), (-1.08, 0.78)].into(),
-            Shape::Diamond => [(0.0, -1.2), (1.2, 0.0), (0.0, 1.2), (-1.2, 0.0)].into(),
+            Shape::Square => &[(-0.88, -0.88), (0.88, -0.88), (0.88, 0.88), (-0.88, 0.88)],
+            Shape::Triangle => &[(0.0, -1.15), (1.08, 0.78), (-1.08, 0.78)],
+            Shape::Diamond => &[(0.0, -1.2), (1.2, 0.0), (0.0, 1.2), (-1.2, 0.0)],
         };
-        let mut path: Vec<(i32, i32)> =
-            corners.iter().map(|(dx, dy)| fine((x + dx * r, y + dy * r))).collect();
-        let fill = if style.hollow { PAPER } else { style.colour };
-        self.area.draw(&Polygon::new(path.clone(), fill.filled())).map_err(words)?;
-        path.push(path[0]);
-        path.push(path[1]);
-        let (rim, width) = rim(style);
-        self.area.draw(&PathElement::new(path, rim.stroke_width(width))).map_err(words)
+        let corners: Vec<At> = corners.iter().map(|(dx, dy)| (x + dx * r, y + dy * r)).collect();
+        let colour = if style.hollow { PAPER } else { style.colour };
+        self.ops.push(Op::Fill { corners: corners.clone(), colour });
+        let (colour, width) = rim(style);
+        let closed: Vec<At> = corners.iter().chain(&corners[..2]).copied().collect();
+        self.ops.push(Op::Line { points: closed, colour, width });
     }
 
-    fn circle(&self, at: (f64, f64), r: f64, style: Style) -> Drawn {
-        let fill = if style.hollow { PAPER } else { style.colour };
-        self.area.draw(&Circle::new(fine(at), px(r), fill.filled())).map_err(words)?;
-        let (rim, width) = rim(style);
-        self.area.draw(&Circle::new(fine(at), px(r), rim.stroke_width(width))).map_err(words)
+    fn circle(&mut self, at: At, r: f64, style: Style) {
+        let colour = if style.hollow { PAPER } else { style.colour };
+        self.ops.push(Op::Disc { at, r, colour });
+        let (colour, width) = rim(style);
+        self.ops.push(Op::Ring { at, r, colour, width });
     }
 }
 
 /// Colour and width of a marker's rim: its own colour where it is hollow.
-fn rim(style: Style) -> (RGBColor, u32) {
-    if style.hollow { (style.colour, px(1.8)) } else { (PAPER, px(0.9)) }
+fn rim(style: Style) -> (RGBColor, f64) {
+    if style.hollow { (style.colour, 1.8) } else { (PAPER, 0.9) }
 }
 
-fn fine((x, y): (f64, f64)) -> (i32, i32) {
-    ((x * FINE).round() as i32, (y * FINE).round() as i32)
+/// A text of at most so many characters, with an ellipsis where it was longer.
+pub(super) fn cut(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_string();
+    }
+    let head: String = text.chars().take(longest.saturating_sub(1)).collect();
+    format!("{head}…")
 }
 
-fn px(width: f64) -> u32 {
-    (width * FINE).round() as u32
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "a function for `map_err`")]
-fn words<E: std::error::Error + Send + Sync>(error: DrawingAreaErrorKind<E>) -> String {
-    error.to_string()
+/// A tick without superfluous zeros.
+pub(super) fn tick_text(value: f64) -> String {
+    if value.fract().abs() < 1e-9 {
+        return crate::format::grouped(value.round() as i64);
+    }
+    let text = crate::format::short(value);
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_string()
+    } else {
+        text
+    }
 }

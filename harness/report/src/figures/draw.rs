@@ -1,13 +1,11 @@
-//! Puts one figure's points on a canvas.
+//! Accuracy against size: puts one figure's points on a canvas.
 
-use super::canvas::{self, Anchor, Canvas, Ink};
+use super::canvas::{Anchor, CHARACTER, Canvas, cut, ink, tick_text};
 use super::layout::{Rect, clusters, dodge, place};
 use super::points::Points;
 use super::scale::{LogScale, YScale};
-use super::style::{FRONT, GRID, INK, SOFT, Shape, Style, Styles};
-use crate::format::{short, two};
-
-type Drawn = Result<(), String>;
+use super::style::{FP32, FRONT, GRID, INK, SOFT, Style, Styles};
+use crate::format::two;
 
 /// Radius of a marker in pixels.
 const RADIUS: f64 = 5.5;
@@ -21,8 +19,6 @@ const TITLE: f64 = 15.0;
 const AXIS: f64 = 13.0;
 const TICK: f64 = 12.0;
 const LABEL: f64 = 11.0;
-/// Estimated width of a character in shares of the font size.
-const CHARACTER: f64 = 0.6;
 /// Longest name in the legend and in the title, in characters.
 const LEGEND_NAME: usize = 40;
 const TITLE_NAME: usize = 75;
@@ -39,8 +35,8 @@ struct Plan<'a> {
     markers: Vec<(f64, f64)>,
 }
 
-/// The figure as an SVG document.
-pub(super) fn svg(title: &str, points: &Points, styles: &Styles) -> Result<String, String> {
+/// The figure.
+pub(super) fn figure(title: &str, points: &Points, styles: &Styles) -> Canvas {
     let legend = legend(points, styles);
     let longest = legend.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     // The last two lines, "Pareto front" and "FP32 91.73 %", set the least width.
@@ -50,16 +46,17 @@ pub(super) fn svg(title: &str, points: &Points, styles: &Styles) -> Result<Strin
     let width = frame.x + frame.w + legend_width + 14.0;
     let height = (frame.y + frame.h + 58.0).max(frame.y + rows as f64 * LEGEND_LINE + 20.0);
     let plan = Plan::of(points, frame);
-    canvas::draw((width.ceil(), height.ceil()), |c| {
-        c.text(&cut(title, TITLE_NAME), (frame.x, 22.0), ink(INK, TITLE, Anchor::Left, true))?;
-        plan.axes(c)?;
-        plan.reference(c)?;
-        plan.front(c)?;
-        plan.bars(c, styles)?;
-        plan.dots(c, styles)?;
-        plan.labels(c)?;
-        draw_legend(c, &legend, (frame.x + frame.w + 18.0, frame.y + 8.0), points)
-    })
+    let mut canvas = Canvas::new(width, height);
+    let c = &mut canvas;
+    c.text(&cut(title, TITLE_NAME), (frame.x, 22.0), ink(INK, TITLE, Anchor::Left, true));
+    plan.axes(c);
+    plan.reference(c);
+    plan.front(c);
+    plan.bars(c, styles);
+    plan.dots(c, styles);
+    plan.labels(c);
+    draw_legend(c, &legend, (frame.x + frame.w + 18.0, frame.y + 8.0), points);
+    canvas
 }
 
 impl<'a> Plan<'a> {
@@ -86,92 +83,88 @@ impl<'a> Plan<'a> {
     }
 
     /// Grid, frame of each panel, ticks and titles of the axes.
-    fn axes(&self, c: &Canvas<'_>) -> Drawn {
+    fn axes(&self, c: &mut Canvas) {
         let Rect { x: left, y: top, w, h } = self.frame;
         let (right, bottom) = (left + w, top + h);
         for panel in &self.y.panels {
             let (high, low) = (self.up(panel.top), self.up(panel.bottom));
             for tick in panel.ticks() {
                 let y = self.up(panel.share(tick));
-                c.line(&[(left, y), (right, y)], GRID, 1.0)?;
-                c.text(&tick_text(tick), (left - 9.0, y), ink(SOFT, TICK, Anchor::Right, false))?;
+                c.line(&[(left, y), (right, y)], GRID, 1.0);
+                c.text(&tick_text(tick), (left - 9.0, y), ink(SOFT, TICK, Anchor::Right, false));
             }
             for tick in self.x.ticks() {
                 let x = self.across(tick);
-                c.line(&[(x, high), (x, low)], GRID, 1.0)?;
+                c.line(&[(x, high), (x, low)], GRID, 1.0);
             }
-            c.line(&[(left, high), (left, low)], INK, 1.2)?;
+            c.line(&[(left, high), (left, low)], INK, 1.2);
         }
         for tick in self.x.ticks() {
             let x = self.across(tick);
-            c.line(&[(x, bottom), (x, bottom + 5.0)], INK, 1.2)?;
+            c.line(&[(x, bottom), (x, bottom + 5.0)], INK, 1.2);
             let style = ink(SOFT, TICK, Anchor::Centre, false);
-            c.text(&tick_text(tick), (x, bottom + 17.0), style)?;
+            c.text(&tick_text(tick), (x, bottom + 17.0), style);
         }
-        c.line(&[(left, bottom), (right, bottom)], INK, 1.2)?;
+        c.line(&[(left, bottom), (right, bottom)], INK, 1.2);
         if let [upper, lower] = self.y.panels.as_slice() {
             for y in [self.up(upper.bottom), self.up(lower.top)] {
-                c.line(&[(left - 6.0, y + 3.0), (left + 6.0, y - 3.0)], INK, 1.2)?;
+                c.line(&[(left - 6.0, y + 3.0), (left + 6.0, y - 3.0)], INK, 1.2);
             }
         }
         let style = ink(INK, AXIS, Anchor::Centre, false);
-        c.text("packed size [KiB, logarithmic]", (left + w / 2.0, bottom + 42.0), style)?;
+        c.text("packed size [KiB, logarithmic]", (left + w / 2.0, bottom + 42.0), style);
         c.upwards("simulated accuracy [%]", (18.0, top + h / 2.0), style)
     }
 
     /// The FP32 model: a dashed line, and a cross where its size is known.
-    fn reference(&self, c: &Canvas<'_>) -> Drawn {
-        let Some(pct) = self.points.fp32_pct else { return Ok(()) };
+    fn reference(&self, c: &mut Canvas) {
+        let Some(pct) = self.points.fp32_pct else { return };
         let y = self.up(self.y.share(pct));
-        c.dashes((self.frame.x, y), (self.frame.x + self.frame.w, y), SOFT, 1.3)?;
-        match self.points.fp32_kib {
-            Some(kib) => c.marker((self.across(kib), y), RADIUS, FP32),
-            None => Ok(()),
+        c.dashes((self.frame.x, y), (self.frame.x + self.frame.w, y), SOFT, 1.3);
+        if let Some(kib) = self.points.fp32_kib {
+            c.marker((self.across(kib), y), RADIUS, FP32);
         }
     }
 
     /// Steps: the best accuracy that fits into a size. They cross a break upright, so that no
     /// slope is invented.
-    fn front(&self, c: &Canvas<'_>) -> Drawn {
+    fn front(&self, c: &mut Canvas) {
         for pair in self.points.front.windows(2) {
             let (from, to) = (&self.points.points[pair[0]], &self.points.points[pair[1]]);
             let (start, end) = (self.at(from.size_kib, from.acc_pct), self.across(to.size_kib));
-            c.line(&[start, (end, start.1)], FRONT, 1.6)?;
+            c.line(&[start, (end, start.1)], FRONT, 1.6);
             for (low, high) in self.y.segments(from.acc_pct, to.acc_pct) {
-                c.line(&[(end, self.up(low)), (end, self.up(high))], FRONT, 1.6)?;
+                c.line(&[(end, self.up(low)), (end, self.up(high))], FRONT, 1.6);
             }
         }
-        Ok(())
     }
 
     /// Intervals over draws, cut at the edges of their panel.
-    fn bars(&self, c: &Canvas<'_>, styles: &Styles) -> Drawn {
+    fn bars(&self, c: &mut Canvas, styles: &Styles) {
         for (point, &(x, _)) in self.points.points.iter().zip(&self.markers) {
             let Some(i) = point.over_draws_pct else { continue };
             let panel = self.y.panel(point.acc_pct);
             let colour = styles.get(&point.method).colour;
             let (bottom, top) = self.y.bar(point.acc_pct, i.low, i.high);
-            c.line(&[(x, self.up(bottom)), (x, self.up(top))], colour, 1.4)?;
+            c.line(&[(x, self.up(bottom)), (x, self.up(top))], colour, 1.4);
             for (end, share) in [(i.low, bottom), (i.high, top)] {
                 if (panel.low..=panel.high).contains(&end) {
                     let y = self.up(share);
-                    c.line(&[(x - 3.5, y), (x + 3.5, y)], colour, 1.4)?;
+                    c.line(&[(x - 3.5, y), (x + 3.5, y)], colour, 1.4);
                 }
             }
         }
-        Ok(())
     }
 
-    fn dots(&self, c: &Canvas<'_>, styles: &Styles) -> Drawn {
+    fn dots(&self, c: &mut Canvas, styles: &Styles) {
         for (point, &at) in self.points.points.iter().zip(&self.markers) {
-            c.marker(at, RADIUS, styles.get(&point.method))?;
+            c.marker(at, RADIUS, styles.get(&point.method));
         }
-        Ok(())
     }
 
     /// The asked widths beside the markers; markers that touch, and neighbours with the same
     /// widths, share a label.
-    fn labels(&self, c: &Canvas<'_>) -> Drawn {
+    fn labels(&self, c: &mut Canvas) {
         let frame = self.frame;
         let mut obstacles: Vec<Rect> =
             self.markers.iter().map(|m| Rect::about(*m, RADIUS + 1.0)).collect();
@@ -194,9 +187,8 @@ impl<'a> Plan<'a> {
             let rect = place(around, size, &frame, &obstacles);
             obstacles.push(rect);
             let middle = (rect.x + rect.w / 2.0, rect.y + rect.h / 2.0);
-            c.text(&text, middle, ink(INK, LABEL, Anchor::Centre, false))?;
+            c.text(&text, middle, ink(INK, LABEL, Anchor::Centre, false));
         }
-        Ok(())
     }
 
     /// Lines that a label should not cover: bars, the front and the reference, as thin boxes.
@@ -225,9 +217,6 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// How the FP32 model looks.
-const FP32: Style = Style { shape: Shape::Cross, colour: SOFT, hollow: false };
-
 fn legend(points: &Points, styles: &Styles) -> Vec<(String, Style)> {
     let mut entries: Vec<(String, Style)> = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
@@ -246,15 +235,15 @@ fn legend(points: &Points, styles: &Styles) -> Vec<(String, Style)> {
 }
 
 fn draw_legend(
-    c: &Canvas<'_>,
+    c: &mut Canvas,
     entries: &[(String, Style)],
     (x, mut y): (f64, f64),
     points: &Points,
-) -> Drawn {
+) {
     let style = ink(INK, TICK, Anchor::Left, false);
     for (name, look) in entries {
-        c.marker((x + 8.0, y), RADIUS, *look)?;
-        c.text(name, (x + 24.0, y), style)?;
+        c.marker((x + 8.0, y), RADIUS, *look);
+        c.text(name, (x + 24.0, y), style);
         y += LEGEND_LINE;
     }
     if points.front.len() > 1 {
@@ -262,22 +251,17 @@ fn draw_legend(
             &[(x, y + 4.0), (x + 9.0, y + 4.0), (x + 9.0, y - 4.0), (x + 18.0, y - 4.0)],
             FRONT,
             1.6,
-        )?;
-        c.text("Pareto front", (x + 24.0, y), style)?;
+        );
+        c.text("Pareto front", (x + 24.0, y), style);
         y += LEGEND_LINE;
     }
     if let Some(pct) = points.fp32_pct {
-        c.dashes((x - 1.0, y), (x + 18.0, y), SOFT, 1.3)?;
+        c.dashes((x - 1.0, y), (x + 18.0, y), SOFT, 1.3);
         if points.fp32_kib.is_some() {
-            c.marker((x + 8.0, y), RADIUS, FP32)?;
+            c.marker((x + 8.0, y), RADIUS, FP32);
         }
-        c.text(&format!("FP32 {} %", two(pct)), (x + 24.0, y), style)?;
+        c.text(&format!("FP32 {} %", two(pct)), (x + 24.0, y), style);
     }
-    Ok(())
-}
-
-fn ink(colour: plotters::style::RGBColor, size: f64, anchor: Anchor, bold: bool) -> Ink {
-    Ink { colour, size, anchor, bold }
 }
 
 /// The distinct widths of some markers, from left to right.
@@ -300,27 +284,6 @@ fn bounds(points: impl Iterator<Item = (f64, f64)>, margin: f64) -> Rect {
         high = (high.0.max(x + margin), high.1.max(y + margin));
     }
     Rect { x: low.0, y: low.1, w: high.0 - low.0, h: high.1 - low.1 }
-}
-
-/// A tick without superfluous zeros.
-fn tick_text(value: f64) -> String {
-    if value.fract().abs() < 1e-9 {
-        short_integer(value)
-    } else {
-        short(value).trim_end_matches('0').to_string()
-    }
-}
-
-fn short_integer(value: f64) -> String {
-    crate::format::grouped(value.round() as i64)
-}
-
-fn cut(text: &str, longest: usize) -> String {
-    if text.chars().count() <= longest {
-        return text.to_string();
-    }
-    let head: String = text.chars().take(longest - 1).collect();
-    format!("{head}…")
 }
 
 #[cfg(test)]

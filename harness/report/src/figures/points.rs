@@ -37,7 +37,7 @@ impl Points {
     pub fn of(groups: &Groups<'_>, subject: usize) -> Option<Self> {
         let mut points = Vec::new();
         let mut fp32_kib = None;
-        for group in groups.on(subject) {
+        for group in groups.main(subject) {
             let Some(s) = group.published().filter(|s| s.packed_bytes > 0.0) else { continue };
             let size_kib = s.packed_bytes / 1024.0;
             if group.is_fp32() {
@@ -45,7 +45,7 @@ impl Points {
                 continue;
             }
             points.push(Point {
-                method: group.label.clone(),
+                method: group.series.clone(),
                 widths: group.widths(),
                 size_kib,
                 acc_pct: s.acc_simulated_pct.mean,

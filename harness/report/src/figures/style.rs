@@ -30,6 +30,34 @@ pub(super) const FRONT: RGBColor = RGBColor(140, 140, 140);
 /// Paper.
 pub(super) const PAPER: RGBColor = RGBColor(255, 255, 255);
 
+/// Text on a dark bar or cell; unlike paper, the same on a dark page.
+pub(super) const ON_DARK: RGBColor = RGBColor(254, 254, 254);
+/// Text on a light bar or cell; unlike ink, the same on a dark page.
+pub(super) const ON_LIGHT: RGBColor = RGBColor(33, 33, 33);
+/// Bars of a histogram.
+pub(super) const BAR: RGBColor = RGBColor(170, 186, 200);
+
+/// Stops of a sequential scale from light to dark, readable without colour vision: its lightness
+/// falls evenly.
+///
+/// Source: "Blues" of C. Brewer's colorbrewer2.org, five classes.
+const HEAT: [RGBColor; 5] = [
+    RGBColor(222, 235, 247),
+    RGBColor(158, 202, 225),
+    RGBColor(107, 174, 214),
+    RGBColor(49, 130, 189),
+    RGBColor(8, 69, 148),
+];
+
+/// The colour of a share from 0 (light) to 1 (dark).
+pub(super) fn heat(share: f64) -> RGBColor {
+    let at = share.clamp(0.0, 1.0) * (HEAT.len() - 1) as f64;
+    let low = (at.floor() as usize).min(HEAT.len() - 2);
+    let (a, b, t) = (HEAT[low], HEAT[low + 1], at - low as f64);
+    let mix = |a: u8, b: u8| (f64::from(a) + t * (f64::from(b) - f64::from(a))).round() as u8;
+    RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
+}
+
 /// Outline of a marker; the family tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -50,6 +78,9 @@ pub(super) struct Style {
     pub(super) hollow: bool,
 }
 
+/// How the FP32 model looks.
+pub(super) const FP32: Style = Style { shape: Shape::Cross, colour: SOFT, hollow: false };
+
 /// How each method looks.
 #[derive(Debug, Clone)]
 pub(super) struct Styles(BTreeMap<String, Style>);
@@ -58,7 +89,7 @@ impl Styles {
     /// Styles of all methods of a report.
     pub(super) fn of(groups: &Groups<'_>) -> Self {
         let groups = groups.groups.iter();
-        Self::assign(groups.filter_map(|g| Some((g.family()?, g.label.clone()))).collect())
+        Self::assign(groups.filter_map(|g| Some((g.family()?, g.series.clone()))).collect())
     }
 
     /// Shape by family, colour in the order of family and name; each pair of a colour and a fill

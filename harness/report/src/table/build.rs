@@ -7,6 +7,7 @@ use super::remarks::remarks;
 use super::{Column, Line, Notes, Section, Table};
 use crate::format::{count, two};
 use crate::group::{Group, Groups};
+use crate::protocol;
 use crate::stats::{OVER_DRAWS, OVER_TEST_IMAGES};
 
 /// Every table of a report.
@@ -16,6 +17,8 @@ pub struct Tables {
     pub overall: Table,
     /// For each family that occurs: accuracy, then size and cost.
     pub families: Vec<(Family, Table, Table)>,
+    /// Methods that ran with several numbers of calibration images, where some did.
+    pub calibration: Option<Table>,
 }
 
 const METHOD: (Column, Make) = (Column::words("method"), cells::method);
@@ -87,6 +90,18 @@ const COST: &[(Column, Make)] = &[
     (Column::number("method wall time", "s"), cells::wall),
     (Column::number("method CPU time", "s"), cells::cpu),
     (Column::number("method peak memory", "MiB"), cells::peak),
+    (Column::number("images read", "n, all passes"), cells::images_read),
+];
+
+/// The same question with more or fewer calibration images.
+const CALIBRATION: &[(Column, Make)] = &[
+    METHOD,
+    WIDTHS,
+    (Column::number("calibration", "images"), cells::calibration_images),
+    DRAWS,
+    SIMULATED,
+    (Column::number("acc_simulated", "%, worst–best draw"), cells::worst_best),
+    DROP,
 ];
 
 /// What fits a terminal.
@@ -104,13 +119,13 @@ const TERMINAL: &[(Column, Make)] = &[
 
 /// Makes every table.
 pub fn tables(groups: &Groups<'_>) -> Tables {
-    let overall = table("All methods".to_string(), OVERALL, groups, &|_| true);
+    let overall = table("All methods".to_string(), OVERALL, groups, &|g| !g.aside);
     let families = groups
         .families()
         .into_iter()
         .map(|family| {
             let title = |what: &str| format!("{}: {what}", capital(family.title()));
-            let one = |g: &Group<'_>| g.family() == Some(family);
+            let one = |g: &Group<'_>| g.family() == Some(family) && !g.aside;
             let accuracy = table(title("accuracy"), ACCURACY, groups, &one);
             (
                 family,
@@ -119,12 +134,55 @@ pub fn tables(groups: &Groups<'_>) -> Tables {
             )
         })
         .collect();
-    Tables { overall, families }
+    // A question is asked anew where one of its groups stands aside.
+    let question = |g: &Group<'_>| (g.subject, g.series.clone(), g.spec().cloned());
+    let anew: Vec<_> = groups.groups.iter().filter(|g| g.aside).map(question).collect();
+    let title = "Accuracy against calibration images".to_string();
+    let several = |g: &Group<'_>| anew.contains(&question(g));
+    let calibration = (!anew.is_empty()).then(|| table(title, CALIBRATION, groups, &several));
+    Tables { overall, families, calibration }
 }
 
 /// The narrow table of all methods for a terminal.
 pub fn terminal(groups: &Groups<'_>) -> Table {
-    table("All methods".to_string(), TERMINAL, groups, &|_| true)
+    let mut table = table("All methods".to_string(), TERMINAL, groups, &|g| !g.aside);
+    let aside = groups.groups.iter().filter(|g| g.aside).count();
+    if let Some(images) = groups.main_calibration() {
+        let word = if aside == 1 { "line" } else { "lines" };
+        table.caption += &format!(
+            "; shown with {} calibration images, {aside} {word} with other numbers are in the report",
+            count(images as u64)
+        );
+    }
+    table
+}
+
+/// The rules of all groups in words, those first that most follow.
+fn rules(shown: &[&Group<'_>]) -> String {
+    let mut all: Vec<(String, Vec<String>)> = Vec::new();
+    for group in shown {
+        let Some(spec) = group.spec() else { continue };
+        let rules = protocol::words(spec, group.image_left_in_fp32());
+        let who = if group.image_left_in_fp32() {
+            format!("{} {}", group.asked.cell.method, group.widths())
+        } else {
+            group.widths()
+        };
+        match all.iter_mut().find(|(r, _)| *r == rules) {
+            Some((_, names)) if names.contains(&who) => {}
+            Some((_, names)) => names.push(who),
+            None => all.push((rules, vec![who])),
+        }
+    }
+    match all.as_slice() {
+        [] => String::new(),
+        [(one, _)] => format!("Rules: {one}"),
+        several => {
+            let part =
+                |(rules, names): &(String, Vec<String>)| format!("{} {rules}", names.join(", "));
+            format!("Rules: {}", several.iter().map(part).collect::<Vec<_>>().join("; "))
+        }
+    }
 }
 
 fn table(
@@ -154,7 +212,9 @@ fn table(
         }
     }
     let columns = columns.iter().map(|(column, _)| *column).collect();
-    Table { title, columns, sections, notes: notes.into_texts(), remarks: Vec::new() }
+    let all: Vec<&Group<'_>> = groups.groups.iter().filter(|g| shown(g)).collect();
+    let caption = rules(&all);
+    Table { title, caption, columns, sections, notes: notes.into_texts(), remarks: Vec::new() }
 }
 
 fn heading(groups: &Groups<'_>, subject: usize) -> String {

@@ -15,8 +15,16 @@ fn of(group: &Group<'_>, text: impl Fn(&Summary) -> Option<String>) -> Field {
     group.published().and_then(text).unwrap_or_else(|| NONE.to_string()).into()
 }
 
+/// Methods whose artefacts another program makes.
+const EXTERNAL: [&str; 2] = ["artefact", "external"];
+
 pub(super) fn method(group: &Group<'_>, notes: &mut Notes) -> Field {
-    let mut field = Field::from(group.label.clone());
+    let mut field = Field::from(group.series.clone());
+    if EXTERNAL.contains(&group.asked.cell.method.as_str()) {
+        field.marks.push(notes.mark(
+            "External: the artefact comes from another program; cost and data are as it reports them.",
+        ));
+    }
     if group.asked.cell.test_images.is_some() {
         field.marks.push(notes.mark(
             "Partial run: only the first test images were evaluated; not fit for publication.",
@@ -248,4 +256,20 @@ pub(super) fn cpu(group: &Group<'_>, _: &mut Notes) -> Field {
 
 pub(super) fn peak(group: &Group<'_>, _: &mut Notes) -> Field {
     of_cost(group, &mut Notes::default(), |c| short(c.peak_mib)).text.into()
+}
+
+pub(super) fn images_read(group: &Group<'_>, _: &mut Notes) -> Field {
+    of(group, |s| (!group.is_fp32()).then(|| short(s.images_read)))
+}
+
+pub(super) fn calibration_images(group: &Group<'_>, _: &mut Notes) -> Field {
+    format::count(group.asked.cell.calibration_images as u64).into()
+}
+
+/// The lowest and the highest accuracy of a draw.
+pub(super) fn worst_best(group: &Group<'_>, _: &mut Notes) -> Field {
+    let all = group.accuracies_pct();
+    let low = all.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = all.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if all.len() < 2 { NONE.into() } else { format!("{}–{}", two(low), two(high)).into() }
 }

@@ -15,6 +15,8 @@ pub use build::{Tables, tables, terminal};
 pub struct Table {
     /// Short title in sentence case.
     pub title: String,
+    /// What all its lines have in common: the rules that they were made under.
+    pub caption: String,
     /// Columns, the method first.
     pub columns: Vec<Column>,
     /// Lines, one section for each subject.

@@ -23,7 +23,7 @@ pub(super) fn remarks(groups: &Groups<'_>, shown: &dyn Fn(&Group<'_>) -> bool) -
     let mut single: Vec<Remark> = Vec::new();
     for group in &published {
         for note in group.published().iter().flat_map(|s| &s.notes) {
-            let (method, widths) = (group.label.clone(), vec![group.widths()]);
+            let (method, widths) = (group.series.clone(), vec![group.widths()]);
             let same =
                 |r: &&mut Remark| (&r.method, &r.note, &r.widths) == (&method, note, &widths);
             match single.iter_mut().find(same) {
@@ -42,7 +42,7 @@ pub(super) fn remarks(groups: &Groups<'_>, shown: &dyn Fn(&Group<'_>) -> bool) -
     for remark in &mut single {
         let mut ran = Vec::new();
         for group in &published {
-            if group.label == remark.method && remark.widths.contains(&group.widths()) {
+            if group.series == remark.method && remark.widths.contains(&group.widths()) {
                 push_new(&mut ran, model(group));
             }
         }

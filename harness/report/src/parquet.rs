@@ -1,0 +1,99 @@
+//! `report.parquet` (one line for each group) and `rows.parquet` (one for each row): the columns
+//! of the CSV files with their types and all digits.
+
+use polars::prelude::{
+    Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, PolarsError, Series,
+};
+
+use crate::columns::{self, Named, Value};
+use crate::findings::Findings;
+use crate::schema::{ColumnDoc, Kind, group_columns, row_columns};
+use crate::{File, ReportError};
+
+/// Makes both files.
+pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
+    let groups: Vec<_> = findings.groups.groups.iter().map(columns::group).collect();
+    let rows: Vec<_> = findings.rows.iter().map(columns::row).collect();
+    [("report.parquet", groups, group_columns()), ("rows.parquet", rows, row_columns())]
+        .into_iter()
+        .map(|(file, lines, columns)| {
+            let bytes = write(&lines, &columns)
+                .map_err(|source| ReportError::Parquet { file, reason: source.to_string() })?;
+            Ok((file.to_string(), bytes))
+        })
+        .collect()
+}
+
+fn write(lines: &[Vec<Named>], columns: &[ColumnDoc]) -> Result<Vec<u8>, PolarsError> {
+    let columns = columns.iter().enumerate().map(|(i, column)| series(lines, i, column)).collect();
+    let mut frame = DataFrame::new(columns)?;
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes)
+        .with_compression(ParquetCompression::Snappy)
+        .finish(&mut frame)?;
+    Ok(bytes)
+}
+
+/// One column of all lines; what is not of its type is null.
+fn series(lines: &[Vec<Named>], index: usize, column: &ColumnDoc) -> Column {
+    let values = lines.iter().map(|line| line.get(index).map_or(&Value::None, |(_, v)| v));
+    let name = column.name.into();
+    let series = match column.kind {
+        Kind::Text => {
+            let texts: Vec<Option<&str>> = values
+                .map(|v| if let Value::Text(t) = v { Some(t.as_str()) } else { None })
+                .collect();
+            Series::new(name, texts)
+        }
+        Kind::Int => {
+            let counts: Vec<Option<i64>> =
+                values.map(|v| if let Value::Int(n) = v { Some(*n) } else { None }).collect();
+            Series::new(name, counts)
+        }
+        Kind::Real => {
+            let numbers: Vec<Option<f64>> =
+                values.map(|v| if let Value::Real(x) = v { Some(*x) } else { None }).collect();
+            Series::new(name, numbers)
+        }
+    };
+    series.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the names are those of the schema, in order, and each value fits its type.
+    fn fits(line: &[Named], columns: &[ColumnDoc]) -> Result<(), String> {
+        let names: Vec<&str> = line.iter().map(|(name, _)| *name).collect();
+        let documented: Vec<&str> = columns.iter().map(|c| c.name).collect();
+        if names != documented {
+            return Err(format!("{names:?} are not the documented columns {documented:?}"));
+        }
+        for ((name, value), column) in line.iter().zip(columns) {
+            let right = match value {
+                Value::None => true,
+                Value::Text(_) => column.kind == Kind::Text,
+                Value::Int(_) => column.kind == Kind::Int,
+                Value::Real(_) => column.kind == Kind::Real,
+            };
+            if !right {
+                return Err(format!("{name} is documented as {:?}, not {value:?}", column.kind));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_value_has_its_documented_type() {
+        for rows in [crate::fixtures::survey(), crate::fixtures::odd()] {
+            let findings = Findings::of(&rows).unwrap();
+            for group in &findings.groups.groups {
+                fits(&columns::group(group), &group_columns()).unwrap();
+            }
+            for row in &findings.rows {
+                fits(&columns::row(row), &row_columns()).unwrap();
+            }
+        }
+    }
+}
