@@ -34,6 +34,7 @@ models: [resnet-shapes10]
 methods: [minmax, squant, {name: twn, specs: [w2ta8]}]
 specs: [w8a8, w4a4]
 calibration: {images: 32, draws: [0]}
+histograms: true
 ";
 
 /// The machine, or none with a word of why.
@@ -99,6 +100,37 @@ fn parts_are_played_on_request() {
     assert!(text.contains("workers are started by `quantbench run`"), "{text}");
 }
 
+/// Histograms lie beside the artefact of every quantized cell, small and in line with its row.
+fn check_histograms(store: &Store, rows: &[quantbench_core::Row]) {
+    let (all, bad) = store.all_histograms().unwrap();
+    assert_eq!(bad, []);
+    assert_eq!(all.len(), rows.iter().filter(|r| r.cell.spec.is_some()).count());
+    for row in rows.iter().filter(|r| r.cell.spec.is_some()) {
+        let seen = all.iter().find(|h| h.artefact == row.ids.artefact).unwrap();
+        let label = format!("{} {:?}", row.cell.method, row.cell.spec);
+        assert_eq!(seen.images, row.cell.calibration_images, "{label}");
+        let allocation = &row.result.as_ref().unwrap().allocation;
+        assert_eq!(seen.layers.len(), allocation.len(), "{label}");
+        for (layer, bits) in seen.layers.iter().zip(allocation) {
+            assert_eq!(layer.layer, bits.layer, "{label}");
+            let grid = layer.weights.grid.as_ref().unwrap();
+            assert_eq!(grid.bits, bits.weights, "{label}: {}", bits.layer);
+            assert!(grid.low < 0.0 && grid.high > 0.0 && grid.clipped.is_some(), "{label}");
+            assert_eq!(layer.input.grid.is_some(), bits.activations.is_quantized(), "{label}");
+            assert_eq!(layer.input.histogram.is_some(), seen.images > 0, "{label}");
+            let heights = &layer.weights.histogram.as_ref().unwrap().heights;
+            assert_eq!((heights.len(), heights.iter().max()), (64, Some(&10_000)), "{label}");
+            if row.cell.method == "minmax" {
+                // Ranges that reach to the outermost value clip none of those they were read from.
+                assert_eq!(layer.input.grid.as_ref().and_then(|g| g.clipped), Some(0.0), "{label}");
+            }
+        }
+    }
+    for file in fs::read_dir(store.dir().join("histograms")).unwrap() {
+        assert!(file.unwrap().metadata().unwrap().len() < 10_000);
+    }
+}
+
 #[test]
 fn a_row_tells_what_the_cell_was() {
     let Some(here) = machine() else { return };
@@ -114,6 +146,7 @@ fn a_row_tells_what_the_cell_was() {
         assert_eq!(store.predictions(&row.ids.eval).unwrap().len(), 200);
         assert!(row.observed.cell_s > 0.0 && row.observed.finished.ends_with('Z'));
     }
+    check_histograms(&store, &rows);
     let of = |method: &str, weights: u8| {
         let fits = |r: &&quantbench_core::Row| {
             let widths = r.cell.spec.as_ref().map_or(32, |s| s.bits.weights.get());

@@ -417,3 +417,17 @@ fn seeds_that_nothing_uses_are_remarked() {
     let plan = expand(&TINY.replace("profiles:", "seeds: [0, 1]\nprofiles:"), &Filter::default());
     assert!(plan.unwrap().remarks[0].starts_with("seeds: no method of this survey"));
 }
+
+#[test]
+fn histograms_are_of_the_first_draw_alone_and_of_nothing_unasked() {
+    let wanted = |text: &str| {
+        let plan = expand(text, &Filter::default()).unwrap();
+        let cells = plan.cells.iter().filter(|c| plan.wants_histograms(&c.cell));
+        cells.map(|c| c.label.clone()).collect::<Vec<_>>()
+    };
+    assert!(wanted(TINY).is_empty());
+    let asked = wanted(&format!("{TINY}histograms: true\n"));
+    // Two models with two methods at two specs and one at one.
+    assert_eq!(asked.len(), 10, "{asked:?}");
+    assert!(asked.iter().all(|label| !label.ends_with("draw1") && !label.ends_with("fp32")));
+}
