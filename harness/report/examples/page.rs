@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let invented = rows.iter().any(|r| r.ids.eval.starts_with("eval:"));
     let histograms = if invented { fixtures::histograms(&rows) } else { Vec::new() };
-    for (name, bytes) in build_with(&rows, &histograms)?.files() {
+    for (name, bytes) in build_with(&rows, &histograms, &[])?.files() {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;

@@ -125,7 +125,7 @@ fn the_page_fits_sorts_filters_and_says_nothing_on_the_console() {
     };
     let folder = tempfile::tempdir().unwrap();
     for (name, rows) in [("survey", survey()), ("odd", odd()), ("curve", curve())] {
-        let page = file(&build_with(&rows, &histograms(&rows)).unwrap(), "report.html");
+        let page = file(&build_with(&rows, &histograms(&rows), &[]).unwrap(), "report.html");
         let probed = page.replace("</body>", &format!("{PROBE}</body>"));
         std::fs::write(folder.path().join("page.html"), probed).unwrap();
         for width in [1280, 400] {

@@ -59,7 +59,7 @@ fn a_figure_shows_one_subject() {
 #[test]
 fn every_figure_is_a_png_too() {
     for rows in [odd(), curve()] {
-        let files = build_with(&rows, &histograms(&rows)).unwrap().files();
+        let files = build_with(&rows, &histograms(&rows), &[]).unwrap().files();
         let svgs: Vec<&String> =
             files.iter().map(|(name, _)| name).filter(|n| n.ends_with(".svg")).collect();
         assert!(!svgs.is_empty());
@@ -89,7 +89,7 @@ fn sizes_of_calibration_stand_apart_from_the_main_tables() {
     assert!(!size.svg.contains("calibration="), "the legend names a size");
     let terminal = terminal_table(&rows);
     assert!(terminal.contains("6 lines with other numbers are in the report"), "{terminal}");
-    let csv = file(&build_with(&rows, &[]).unwrap(), "report.csv");
+    let csv = file(&build_with(&rows, &[], &[]).unwrap(), "report.csv");
     assert_eq!(lookup(&csv, &["minmax", "W4A4", "64"], "rows_done"), "3");
 }
 
