@@ -20,7 +20,7 @@ fn planned(folder: &Path, specs: &str) -> Vec<String> {
     let output = run(quantbench(folder).arg("plan").arg(&survey).arg("--json"));
     assert!(output.status.success(), "{}", stderr(&output));
     let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
-    let cells = plan["cells"].as_array().unwrap();
+    let cells = plan["plan"]["cells"].as_array().unwrap();
     let labels = cells.iter().map(|c| c["label"].as_str().unwrap().to_string());
     labels.filter(|l| !l.contains("fp32")).collect()
 }
