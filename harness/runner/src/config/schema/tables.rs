@@ -14,7 +14,7 @@ pub(super) static DATASET: [Key; 12] = [
         Shape::Word(&["cifar10", "cifar100", "idx", "folder", "shapes10"]),
         "How its records are read.",
     ),
-    Key::must("classes", Shape::Whole(2, 256), "Number of classes; labels are below it."),
+    Key::must("classes", Shape::Whole(2, 65_536), "Number of classes; labels are below it."),
     Key::may(
         "class_names",
         Shape::Set(&Shape::Text),
