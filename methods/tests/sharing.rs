@@ -16,10 +16,13 @@ use quantbench_methods::parts::calibrate::{First, summaries};
 use quantbench_methods::parts::ranges::{Detail, Summary};
 use quantbench_methods::{Ask, Context, Found, Gather, Job, MethodError, Statistics, Vault, find};
 
+/// Graph, values and detail that were asked about, and the summaries as bytes.
+type Entry = (Graph, Vec<String>, Detail, Vec<u8>);
+
 /// Keeps what it is shown in memory, through bytes as a store would.
 #[derive(Default)]
 struct Memory {
-    kept: RefCell<Vec<(Graph, Vec<String>, Detail, Vec<u8>)>>,
+    kept: RefCell<Vec<Entry>>,
     asked: Cell<usize>,
     gathered: Cell<usize>,
 }
@@ -37,7 +40,9 @@ impl Statistics for Memory {
         self.gathered.set(self.gathered.get() + 1);
         let summaries = gather()?;
         let mut bytes = Vec::new();
-        summaries.iter().for_each(|s| s.write(&mut bytes));
+        for summary in &summaries {
+            summary.write(&mut bytes);
+        }
         let values = ask.values.iter().map(ToString::to_string).collect();
         self.kept.borrow_mut().push((ask.graph.clone(), values, ask.detail, bytes));
         Ok(Found { summaries, kept: false })

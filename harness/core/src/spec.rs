@@ -119,12 +119,13 @@ impl Spec {
 
     /// The excluded layers for a label, `none` without any.
     pub fn exclude_label(&self) -> String {
-        short(self.exclude.iter().cloned().collect())
+        short(&self.exclude.iter().cloned().collect::<Vec<_>>())
     }
 
     /// The layers with widths of their own for a label, `none` without any.
     pub fn layer_bits_label(&self) -> String {
-        short(self.layer_bits.iter().map(|(layer, bits)| format!("{layer}:{bits}")).collect())
+        let own = self.layer_bits.iter().map(|(layer, bits)| format!("{layer}:{bits}"));
+        short(&own.collect::<Vec<_>>())
     }
 
     /// Width of the image: FP32 when activations are not quantized at all.
@@ -157,7 +158,7 @@ impl Spec {
 
 /// A few short texts joined; many or long ones as their number and the start of their hash, so
 /// that different lists have different labels.
-fn short(parts: Vec<String>) -> String {
+fn short(parts: &[String]) -> String {
     let text = parts.join("+");
     match parts.len() {
         0 => "none".to_string(),

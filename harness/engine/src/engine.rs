@@ -79,10 +79,14 @@ impl Engine {
             session.iter().flat_map(|s| s.outputs().iter().map(|name| at(name))).collect();
         let batch = session.as_ref().and_then(Session::fixed_batch).unwrap_or(batch);
         stream(images, batch, &mut |_, tensor| {
-            image.iter().for_each(|&index| each(index, &tensor.dims, &tensor.data));
+            for &index in &image {
+                each(index, &tensor.dims, &tensor.data);
+            }
             let Some(session) = &mut session else { return Ok(()) };
             session.run_each(&tensor, &mut |output, dims, data| {
-                places[output].iter().for_each(|&index| each(index, dims, data));
+                for &index in &places[output] {
+                    each(index, dims, data);
+                }
             })
         })
     }

@@ -93,7 +93,7 @@ mod tests {
         Graph::from_bytes(&tiny_net(3), "net").unwrap().fold().unwrap()
     }
 
-    fn feed<'a>(values: &'a [(String, Tensor)]) -> Vec<Feed<'a>> {
+    fn feed(values: &[(String, Tensor)]) -> Vec<Feed<'_>> {
         values.iter().map(|(n, t)| (n.as_str(), t.dims.as_slice(), t.data.as_slice())).collect()
     }
 

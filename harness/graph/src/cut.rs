@@ -69,8 +69,7 @@ impl Graph {
     /// # Errors
     /// An output that the graph does not have.
     pub fn segment(&self, nodes: Range<usize>, outputs: &[String]) -> Result<Graph, GraphError> {
-        let inside = self.nodes()[nodes].to_vec();
-        self.part(inside, outputs)
+        self.part(&self.nodes()[nodes], outputs)
     }
 
     /// The network from a layer on, with several versions of the layer's weights at once: for a
@@ -112,13 +111,13 @@ impl Graph {
             nodes.push(concat(vec![value.clone(); weights.len()], &repeated));
         }
         nodes.extend(rest);
-        let mut part = self.part(nodes, &[self.output().to_string()])?;
+        let mut part = self.part(&nodes, &[self.output().to_string()])?;
         part.proto_mut().initializer.extend(initializers);
         Ok(part)
     }
 
     /// A model of these nodes with the initializers that they read.
-    fn part(&self, nodes: Vec<NodeProto>, outputs: &[String]) -> Result<Graph, GraphError> {
+    fn part(&self, nodes: &[NodeProto], outputs: &[String]) -> Result<Graph, GraphError> {
         let made: BTreeSet<&str> =
             nodes.iter().flat_map(|n| n.output.iter().map(String::as_str)).collect();
         let mut inputs: Vec<&str> = Vec::new();
@@ -137,7 +136,7 @@ impl Graph {
             initializer: initializer.cloned().collect(),
             input: inputs.iter().map(|v| self.described(v)).collect::<Result<_, _>>()?,
             output: outputs.iter().map(|v| self.described(v)).collect::<Result<_, _>>()?,
-            node: nodes.clone(),
+            node: nodes.to_vec(),
             ..GraphProto::default()
         };
         let mut part = self.clone();

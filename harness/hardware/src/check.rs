@@ -38,15 +38,15 @@ impl Profile {
     /// # Errors
     /// [`Unfit`] with the first reason and the nearest spec that fits: the same spec with each
     /// width raised to the next one that the target has.
-    pub fn check(&self, spec: &Spec) -> Result<(), Unfit> {
+    pub fn check(&self, spec: &Spec) -> Result<(), Box<Unfit>> {
         match self.first_obstacle(spec) {
             None => Ok(()),
-            Some(reason) => Err(Unfit {
+            Some(reason) => Err(Box::new(Unfit {
                 profile: self.name.clone(),
                 asked: spec.clone(),
                 reason,
                 nearest: self.nearest(spec),
-            }),
+            })),
         }
     }
 

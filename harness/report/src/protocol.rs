@@ -1,5 +1,7 @@
 //! Under which rules a result came about, where that differs from what was asked.
 
+use std::fmt::Write as _;
+
 use quantbench_core::{ImageRule, Row, Spec};
 
 /// Whether the method left the image in FP32 although the spec asks for a width.
@@ -30,7 +32,7 @@ pub(crate) fn words(spec: &Spec, left_in_fp32: bool) -> String {
         ("own widths", !spec.layer_bits.is_empty(), spec.layer_bits_label()),
     ] {
         if own {
-            words += &format!(", {what}: {label}");
+            let _ = write!(words, ", {what}: {label}");
         }
     }
     words

@@ -1,5 +1,7 @@
 //! What every column of the CSV and Parquet files holds: type, unit and meaning.
 
+use std::fmt::Write as _;
+
 /// Type of a column; a value that does not exist is null in every type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -202,10 +204,11 @@ pub fn row_columns() -> Vec<ColumnDoc> {
 pub fn markdown() -> String {
     let mut text = String::new();
     for (file, columns) in [("report", group_columns()), ("rows", row_columns())] {
-        text += &format!("### `{file}.csv`, `{file}.parquet`\n\n");
+        let _ = write!(text, "### `{file}.csv`, `{file}.parquet`\n\n");
         text += "| column | type | unit | what it holds |\n| --- | --- | --- | --- |\n";
         for c in columns {
-            text += &format!("| `{}` | {} | {} | {} |\n", c.name, c.kind.name(), c.unit, c.about);
+            let (name, kind) = (c.name, c.kind.name());
+            let _ = writeln!(text, "| `{name}` | {kind} | {} | {} |", c.unit, c.about);
         }
         text.push('\n');
     }

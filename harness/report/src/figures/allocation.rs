@@ -1,5 +1,7 @@
 //! Bits per layer of mixed-precision methods, under the sensitivities that they were chosen by.
 
+use std::fmt::Write as _;
+
 use quantbench_core::evidence::LayerSensitivity;
 use quantbench_core::row::LayerBits;
 
@@ -67,7 +69,8 @@ fn figure(subject: &str, method: &str, strips: &[Strip<'_>]) -> Draft {
     let title = format!("{subject}: {method}");
     let mut caption = "Weight bits of each layer in the order of the network, of the first draw; one strip of bars for each budget asked.".to_string();
     if let Some(one) = strips.iter().flat_map(|s| s.sensitivities).next() {
-        caption += &format!(
+        let _ = write!(
+            caption,
             " Heat map: what each layer loses at each width when it alone is quantized ({}; logarithmic, dark is much). Bars have the colour of the loss at the width taken; a layer that was not measured is grey. The map stands once where budgets share their measurements.",
             one.measure
         );

@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
         }
         let style = ink(INK, AXIS, Anchor::Centre, false);
         c.text("packed size [KiB, logarithmic]", (left + w / 2.0, bottom + 42.0), style);
-        c.upwards("simulated accuracy [%]", (18.0, top + h / 2.0), style)
+        c.upwards("simulated accuracy [%]", (18.0, top + h / 2.0), style);
     }
 
     /// The FP32 model: a dashed line, and a cross where its size is known.

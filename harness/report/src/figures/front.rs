@@ -119,7 +119,9 @@ fn panel(c: &mut Canvas, curve: &Curve<'_>, frame: Rect, style: Style) {
         front.points.iter().step_by(every).map(|p| (across(cost(p.0)), up(p.1))).collect();
     c.line(&line, FRONT, 1.6);
     if line.len() <= 40 {
-        line.iter().for_each(|at| c.dot(*at, 2.2, FRONT));
+        for at in &line {
+            c.dot(*at, 2.2, FRONT);
+        }
     }
     let budget = across(cost(front.budget));
     c.dashes((budget, y), (budget, y + h), SOFT, 1.3);

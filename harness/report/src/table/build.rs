@@ -1,5 +1,7 @@
 //! Which table has which columns and which groups.
 
+use std::fmt::Write as _;
+
 use quantbench_core::Family;
 
 use super::cells::{self, Make};
@@ -149,7 +151,8 @@ pub fn terminal(groups: &Groups<'_>) -> Table {
     let aside = groups.groups.iter().filter(|g| g.aside).count();
     if let Some(images) = groups.main_calibration() {
         let word = if aside == 1 { "line" } else { "lines" };
-        table.caption += &format!(
+        let _ = write!(
+            table.caption,
             "; shown with {} calibration images, {aside} {word} with other numbers are in the report",
             count(images as u64)
         );

@@ -166,9 +166,10 @@ impl Scheduler<'_> {
                 // Reports read the run folder alone.
                 self.store.adopt(self.id(index))?;
             }
-            let outcome = match self.cell(index).is_fp32() {
-                true => Outcome::of(&self.with_current_gate(index, row.clone())?),
-                false => Outcome::of(row),
+            let outcome = if self.cell(index).is_fp32() {
+                Outcome::of(&self.with_current_gate(index, row.clone())?)
+            } else {
+                Outcome::of(row)
             };
             self.summary.before += 1;
             return Ok(State::Settled(outcome));

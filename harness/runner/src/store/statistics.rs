@@ -24,9 +24,13 @@ impl Kept {
     pub(super) fn write(&self) -> Vec<u8> {
         let mut body = Vec::new();
         let MethodCost { wall_s, cpu_s, peak_mib } = self.cost;
-        [wall_s, cpu_s, peak_mib].iter().for_each(|v| body.extend(v.to_le_bytes()));
+        for value in [wall_s, cpu_s, peak_mib] {
+            body.extend(value.to_le_bytes());
+        }
         body.extend((self.summaries.len() as u64).to_le_bytes());
-        self.summaries.iter().for_each(|summary| summary.write(&mut body));
+        for summary in &self.summaries {
+            summary.write(&mut body);
+        }
         [MARK.as_slice(), &sha256(&body), &body].concat()
     }
 

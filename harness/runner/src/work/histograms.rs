@@ -135,11 +135,11 @@ fn inputs(
     images: Option<&Images>,
 ) -> Result<Vec<Seen>, WorkError> {
     let Some(images) = images else {
-        let bare = |grid: &Option<&Grid>| Seen {
+        let bare = |grid: Option<&Grid>| Seen {
             histogram: None,
             grid: grid.and_then(|g| ShownGrid::of(g, None)),
         };
-        return Ok(grids.iter().map(bare).collect());
+        return Ok(grids.iter().copied().map(bare).collect());
     };
     let values: Vec<&str> = layers.iter().map(|l| l.input.as_str()).collect();
     let mut ranges = vec![NOTHING; values.len()];

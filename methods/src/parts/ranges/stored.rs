@@ -18,7 +18,9 @@ impl Summary {
             out.extend((held.len() as u32).to_le_bytes());
             for (index, bin) in held {
                 out.extend((index as u16).to_le_bytes());
-                bin.iter().for_each(|moment| out.extend(moment.to_le_bytes()));
+                for moment in bin {
+                    out.extend(moment.to_le_bytes());
+                }
             }
         }
     }
@@ -66,7 +68,9 @@ mod tests {
 
     fn packed(summaries: &[Summary]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        summaries.iter().for_each(|s| s.write(&mut bytes));
+        for summary in summaries {
+            summary.write(&mut bytes);
+        }
         bytes
     }
 

@@ -151,7 +151,9 @@ fn dataset(manifest: &DatasetManifest, roots: &DataRoots) -> State {
         file: unpublished
             .map_or_else(|| files.collect::<Vec<_>>().join(" and "), |a| a.file.clone()),
         url: None,
-        sum: unpublished.and_then(|a| a.sum()).map_or(Checked::Nothing, Checked::By),
+        sum: unpublished
+            .and_then(quantbench_datasets::Archive::sum)
+            .map_or(Checked::Nothing, Checked::By),
     }])
 }
 

@@ -42,8 +42,7 @@ fn one(schema: &Value, keyword: &str, rule: &Value, value: &Value) -> Option<Str
         "additionalProperties" => object?.iter().find_map(|(key, value)| {
             let known = schema.get("properties").is_some_and(|p| p.get(key).is_some());
             match rule {
-                _ if known => None,
-                Value::Bool(true) => None,
+                _ if known || *rule == Value::Bool(true) => None,
                 Value::Bool(false) => Some(format!("{key} is not known")),
                 rule => complaint(rule, value),
             }
@@ -54,8 +53,10 @@ fn one(schema: &Value, keyword: &str, rule: &Value, value: &Value) -> Option<Str
             refuse(all.iter().all(Option::is_some))
         }
         "allOf" => rule.as_array().unwrap().iter().find_map(|s| complaint(s, value)),
-        "if" if complaint(rule, value).is_none() => complaint(&schema["then"], value),
-        "if" => None,
+        "if" => match complaint(rule, value) {
+            None => complaint(&schema["then"], value),
+            Some(_) => None,
+        },
         other => panic!("the checker does not know {other}"),
     }
 }

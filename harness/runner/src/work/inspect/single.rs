@@ -52,7 +52,7 @@ impl<'a> Parts<'a> {
     /// gave it.
     pub(super) fn alone(&self, layer: &Layer) -> Result<Artefact, GraphError> {
         let mut graph = self.float.clone();
-        self.take_bias(&mut graph, &self.artefact.graph, layer)?;
+        Self::take_bias(&mut graph, &self.artefact.graph, layer)?;
         let weight = self.artefact.weights.get_key_value(&layer.weight);
         let weights = weight.into_iter().map(|(name, q)| (name.clone(), q.clone())).collect();
         let input = self.artefact.read_grid(&layer.input).into_iter();
@@ -72,14 +72,14 @@ impl<'a> Parts<'a> {
         for layer in self.layers.iter().filter(is_excluded) {
             less.weights.remove(&layer.weight);
             less.graph.set_weight(&layer.weight, &self.float.weight(&layer.weight)?)?;
-            self.take_bias(&mut less.graph, &self.float, layer)?;
+            Self::take_bias(&mut less.graph, &self.float, layer)?;
         }
         less.activations.retain(|value, _| sites.contains(value));
         Ok(less)
     }
 
     /// Copies a layer's bias from one graph into another, where it differs.
-    fn take_bias(&self, into: &mut Graph, from: &Graph, layer: &Layer) -> Result<(), GraphError> {
+    fn take_bias(into: &mut Graph, from: &Graph, layer: &Layer) -> Result<(), GraphError> {
         let own = |graph: &Graph| graph.layers().into_iter().find(|l| l.name == layer.name);
         let (Some(there), Some(here)) = (own(from), own(into)) else { return Ok(()) };
         match from.bias(&there)? {
