@@ -40,6 +40,11 @@ pub struct Asked<'c> {
 impl<'c> Asked<'c> {
     /// Resolves names and reads the model.
     pub fn new(args: &AskedArgs, catalog: &'c Catalog, roots: &DataRoots) -> Result<Self, Failure> {
+        if let Ok(external) = catalog.external(&args.method) {
+            let name = external.card.name;
+            let way = "name it in a survey and use `quantbench run`";
+            return Err(anyhow!("method {name} is external: {way}")).or_usage();
+        }
         let method = quantbench_methods::find(&args.method).or_usage()?.card().name;
         let spec = spec(args)?;
         let (dataset, preprocess) = (args.dataset.as_deref(), args.preprocess_of.as_deref());

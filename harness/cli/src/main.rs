@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let configs = configs.as_deref();
     let outcome = match verb {
         Verb::List(args) => verbs::list::run(&args, configs),
-        Verb::Explain(args) => verbs::explain::run(&args),
+        Verb::Explain(args) => verbs::explain::run(&args, configs),
         Verb::Doctor => verbs::doctor::run(configs),
         Verb::Fetch(args) => verbs::fetch::run(&args, configs),
         Verb::Plan(args) => verbs::plan::run(&args, configs),

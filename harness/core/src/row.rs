@@ -9,6 +9,7 @@ use crate::account::Sizes;
 use crate::bits::Bits;
 use crate::card::{Family, Needs, Params};
 use crate::evidence::Evidence;
+use crate::maker::Maker;
 use crate::spec::Spec;
 
 /// Version of the row's layout; raised when a field changes its meaning.
@@ -47,6 +48,9 @@ pub struct Cell {
     pub test_images: Option<usize>,
     /// Whether a deployed accuracy is wanted.
     pub deployed: bool,
+    /// Who made the artefact, where no method of this program did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<Maker>,
 }
 
 /// How a cell ended.
@@ -193,11 +197,20 @@ pub struct Machine {
 pub struct Observed {
     /// Cost of the method: of this cell, or of the one that made the stored artefact if that was
     /// on this machine with as many threads and jobs; else none.
+    ///
+    /// Of an external method: the whole command, start and imports included; the peak is that of
+    /// its largest process.
     pub method: Option<MethodCost>,
     /// CPU seconds of `method` that this cell was charged for statistics which another cell
     /// gathered: what it would have spent itself, alone.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shared_cpu_s: f64,
+    /// What an external command itself says that its work cost, without start and imports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method_reported: Option<MethodCost>,
+    /// How an external command was kept from what it was not granted: `landlock` or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<String>,
     /// Wall seconds of the simulated evaluation.
     pub eval_simulated_s: Option<f64>,
     /// Wall seconds of the deployed evaluation.

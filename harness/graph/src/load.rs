@@ -52,7 +52,8 @@ impl Graph {
     }
 }
 
-fn decode(bytes: &[u8], origin: &str) -> Result<ModelProto, GraphError> {
+/// The message in the bytes of a file; nothing of it is lost.
+pub(crate) fn decode(bytes: &[u8], origin: &str) -> Result<ModelProto, GraphError> {
     let origin = || origin.to_string();
     if bytes.is_empty() {
         return Err(GraphError::Empty { origin: origin() });

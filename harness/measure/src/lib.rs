@@ -6,12 +6,14 @@
 //! *Invariant*: nothing that is measured here enters the `result` part of a row; only
 //! [`isa_class`] enters an id, and it depends on the CPU's features alone.
 
+mod children;
 mod isa;
 mod machine;
 mod meter;
 mod procfs;
 mod sys;
 
+pub use children::{Children, children};
 pub use isa::{isa_class, isa_features};
 pub use machine::machine;
 pub use meter::Meter;

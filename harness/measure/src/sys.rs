@@ -4,14 +4,25 @@
 /// CPU seconds of this process so far, user and system, over all its threads, ended ones
 /// included; 0 if the system does not tell.
 pub(crate) fn cpu_seconds() -> f64 {
-    usage().map_or(0.0, |u| seconds(u.ru_utime) + seconds(u.ru_stime))
+    usage(libc::RUSAGE_SELF).map_or(0.0, |u| seconds(u.ru_utime) + seconds(u.ru_stime))
 }
 
 /// Highest resident memory of this process since its start in KiB; it cannot be reset.
 pub(crate) fn peak_kib() -> u64 {
+    usage(libc::RUSAGE_SELF).map_or(0, |u| resident_kib(&u))
+}
+
+/// CPU seconds of all children that were waited for, and the highest resident memory of one of
+/// them in KiB.
+pub(crate) fn children() -> (f64, u64) {
+    usage(libc::RUSAGE_CHILDREN)
+        .map_or((0.0, 0), |u| (seconds(u.ru_utime) + seconds(u.ru_stime), resident_kib(&u)))
+}
+
+fn resident_kib(usage: &libc::rusage) -> u64 {
     // macOS counts in bytes, Linux in KiB.
     let unit = if cfg!(target_os = "macos") { 1024 } else { 1 };
-    usage().map_or(0, |u| u64::try_from(u.ru_maxrss).unwrap_or(0) / unit)
+    u64::try_from(usage.ru_maxrss).unwrap_or(0) / unit
 }
 
 /// Physical memory of the machine in MiB; 0 if the system does not tell.
@@ -49,10 +60,11 @@ pub(crate) fn cpu_name() -> Option<String> {
     None
 }
 
-fn usage() -> Option<libc::rusage> {
+/// Whose use: `RUSAGE_SELF` or `RUSAGE_CHILDREN`.
+fn usage(whose: libc::c_int) -> Option<libc::rusage> {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
     // SAFETY: `usage` points to writable memory of the right type.
-    let failed = unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) };
+    let failed = unsafe { libc::getrusage(whose, usage.as_mut_ptr()) };
     // SAFETY: on success `getrusage` has filled in the whole structure.
     (failed == 0).then(|| unsafe { usage.assume_init() })
 }

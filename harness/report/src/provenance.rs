@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use quantbench_core::Maker;
+
 use crate::format;
 use crate::protocol;
 use crate::select::Marked;
@@ -22,6 +24,8 @@ pub struct Provenance {
     pub datasets: Vec<String>,
     /// Methods.
     pub methods: Vec<String>,
+    /// Methods from outside with their tools and how these were confined.
+    pub tools: Vec<String>,
     /// Placement of quantizers, image, first and last layer.
     pub protocols: Vec<String>,
     /// Commits that the binaries were built from.
@@ -65,6 +69,7 @@ impl Provenance {
             data: list(&|r| data(r)),
             datasets: list(&|r| Some(r.cell.dataset.clone())),
             methods: list(&|r| r.cell.family.map(|_| r.cell.method.clone())),
+            tools: list(&|r| tool(r)),
             protocols: list(&|r| {
                 let spec = r.cell.spec.as_ref()?;
                 let left = protocol::image_left_in_fp32(r);
@@ -132,6 +137,7 @@ impl Provenance {
             ("Models", self.model_files.clone()),
             ("Data", self.data.clone()),
             ("Methods", vec![self.methods.join(", ")]),
+            ("Other tools", self.tools.clone()),
             ("Protocol", self.protocols.clone()),
             ("Commit", self.commits.clone()),
             ("quantbench", self.versions.clone()),
@@ -152,6 +158,17 @@ impl Provenance {
 /// The first 12 digits of a hash.
 fn short(hash: &str) -> Option<String> {
     (!hash.is_empty()).then(|| format!("sha256 {}", hash.chars().take(12).collect::<String>()))
+}
+
+/// Who made a row's artefact, where no method of this program did.
+fn tool(row: &quantbench_core::Row) -> Option<String> {
+    let maker = row.cell.maker.as_ref()?;
+    let how = match (maker, &row.observed.confinement) {
+        (Maker::Artefact { sha256, .. }, _) => format!("a file, {}", short(sha256)?),
+        (Maker::External { .. }, Some(means)) => format!("external, confinement {means}"),
+        (Maker::External { .. }, None) => "external".to_string(),
+    };
+    Some(format!("{}: {} ({how})", row.cell.method, maker.tool()))
 }
 
 fn data(row: &quantbench_core::Row) -> Option<String> {

@@ -326,6 +326,7 @@ fn a_full_disk_becomes_the_reason_of_a_failed_row() {
     let store = Store::create(folder.path()).unwrap().on_disk(Arc::new(Full));
     let cell = &plan.cells[0];
     let order = Order {
+        foreign: None,
         survey: plan.survey.clone(),
         label: cell.label.clone(),
         cell: cell.cell.clone(),

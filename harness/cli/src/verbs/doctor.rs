@@ -60,6 +60,15 @@ pub fn run(configs: Option<&Path>) -> Outcome {
             }
         }
     }
+    for external in catalog.externals() {
+        match external.state() {
+            Ok(()) => out::line(&format!(
+                "ok       external method {}: {}",
+                external.card.name, external.tool
+            ))?,
+            Err(reason) => out::line(&format!("absent   {reason}"))?,
+        }
+    }
     Ok(match (missing, damaged) {
         (true, _) => Exit::Missing,
         (_, true) => Exit::SomeFailed,

@@ -1,16 +1,32 @@
 //! `explain`: a method's card.
 
+use std::path::Path;
+
 use quantbench_core::Needs;
 use quantbench_core::card::{Card, WidthRange};
 
 use crate::args::ExplainArgs;
+use crate::context;
 use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
 
 /// Prints the card.
-pub fn run(args: &ExplainArgs) -> Outcome {
-    let method = quantbench_methods::find(&args.method).or_usage()?;
-    out::line(&text(method.card(), method.grant()))?;
+pub fn run(args: &ExplainArgs, configs: Option<&Path>) -> Outcome {
+    if let Ok(method) = quantbench_methods::find(&args.method) {
+        out::line(&text(method.card(), method.grant()))?;
+        return Ok(Exit::Done);
+    }
+    let catalog = context::catalog(configs)?;
+    let external = catalog.external(&args.method).or_usage()?;
+    out::line(&text(external.card, external.needs))?;
+    let launch = external.launch();
+    out::line(&format!(
+        "\nExternal method\n  tool     {}\n  command  {}\n  limit    {} s\n  state    {}",
+        external.tool,
+        launch.command.join(" "),
+        launch.timeout_s,
+        external.state().map_or_else(|missing| missing, |()| "ready".to_string())
+    ))?;
     Ok(Exit::Done)
 }
 

@@ -14,7 +14,7 @@ use crate::out;
 /// Prints a table, or JSON.
 pub fn run(args: &ListArgs, configs: Option<&Path>) -> Outcome {
     let (head, rows) = match args.kind {
-        Kind::Methods => methods(),
+        Kind::Methods => methods(&context::catalog(configs)?),
         kind => from_catalog(kind, &context::catalog(configs)?),
     };
     if args.json {
@@ -33,9 +33,10 @@ pub fn run(args: &ListArgs, configs: Option<&Path>) -> Outcome {
 
 type Listing = (Vec<&'static str>, Vec<Vec<String>>);
 
-fn methods() -> Listing {
-    let rows = quantbench_methods::ALL.iter().map(|method| {
-        let card = method.card();
+fn methods(catalog: &Catalog) -> Listing {
+    let own = quantbench_methods::ALL.iter().map(|m| (m.card(), m.grant(), "built in"));
+    let external = catalog.externals().map(|e| (e.card, e.needs, "external"));
+    let rows = own.chain(external).map(|(card, needs, origin)| {
         let (lo, hi) = card.widths.weights;
         let widths = match (card.widths.ternary, lo == hi) {
             (true, _) => "ternary".to_string(),
@@ -46,7 +47,8 @@ fn methods() -> Listing {
             card.name.to_string(),
             card.family.to_string(),
             widths,
-            method.grant().to_string(),
+            needs.to_string(),
+            origin.to_string(),
             card.summary.to_string(),
         ]
     });
@@ -57,10 +59,11 @@ fn methods() -> Listing {
             "add-on".to_string(),
             "-".to_string(),
             Needs::Unlabelled.to_string(),
+            "built in".to_string(),
             card.summary.to_string(),
         ]
     });
-    let head = vec!["method", "family", "weight bits", "needs", "summary"];
+    let head = vec!["method", "family", "weight bits", "needs", "origin", "summary"];
     (head, rows.chain(add_ons).collect())
 }
 

@@ -1,5 +1,7 @@
 //! One function for each column: a group to a field.
 
+use quantbench_core::Maker;
+
 use super::{Field, Notes};
 use crate::format::{self, NONE, grouped, short, two};
 use crate::group::Group;
@@ -87,7 +89,11 @@ pub(super) fn data(group: &Group<'_>, _: &mut Notes) -> Field {
     if group.is_fp32() {
         return NONE.into();
     }
-    format::data(group.asked.cell.needs, group.asked.cell.calibration_images).into()
+    let cell = &group.asked.cell;
+    if matches!(cell.maker, Some(Maker::Artefact { .. })) {
+        return "made elsewhere".into();
+    }
+    format::data(cell.needs, cell.calibration_images).into()
 }
 
 /// Rows with a result; failed ones are named beside them.

@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 use crate::config::error::ConfigError;
 use crate::config::model::ModelCard;
 use crate::config::survey::Survey;
+use crate::external::External;
 
 /// The model cards under `configs/models`, in alphabetical order.
 const MODELS: [(&str, &str); 4] = [
@@ -29,10 +30,13 @@ pub struct Catalog {
     models: BTreeMap<String, ModelCard>,
     datasets: BTreeMap<String, DatasetManifest>,
     profiles: BTreeMap<String, Profile>,
+    externals: BTreeMap<String, External>,
 }
 
 impl Catalog {
-    /// What is compiled in, overlaid by the `models/`, `datasets/` and `hardware/` of a folder.
+    /// What is compiled in, overlaid by the `models/`, `datasets/` and `hardware/` of a folder,
+    /// with the external methods in its `external/`: those need files beside their cards, so that
+    /// none is compiled in.
     ///
     /// A file of the folder replaces a built-in one of the same name; two files of the folder
     /// with the same name are an error.
@@ -51,6 +55,16 @@ impl Catalog {
             let profile = Profile::parse(text, origin)?;
             Ok((profile.name.clone(), profile))
         })?;
+        overlay(
+            "external method",
+            &folder.join("external"),
+            &mut catalog.externals,
+            |text, origin, path| {
+                let here = path.parent().unwrap_or(Path::new("."));
+                let external = External::parse(text, origin, here)?;
+                Ok((external.card.name.to_string(), external))
+            },
+        )?;
         Ok(catalog)
     }
 
@@ -82,6 +96,30 @@ impl Catalog {
     /// All profiles by name.
     pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
         self.profiles.values()
+    }
+
+    /// All external methods by name.
+    pub fn externals(&self) -> impl Iterator<Item = &External> {
+        self.externals.values()
+    }
+
+    /// The external method of this name.
+    ///
+    /// # Errors
+    /// There is no method of this name at all: near matches among the built-in ones too.
+    pub fn external(&self, name: &str) -> Result<&External, ConfigError> {
+        self.externals.get(name).ok_or_else(|| {
+            let mut add_ons = quantbench_methods::ADD_ONS.iter();
+            if name.contains('+') || add_ons.any(|add_on| add_on.card().name == name) {
+                let name = name.to_string();
+                return ConfigError::Method(quantbench_methods::UnknownMethod { name });
+            }
+            let mut known = quantbench_methods::names();
+            known.extend(self.externals.keys().map(String::as_str));
+            known.sort_unstable();
+            let suggestion = suggestion(name, &known);
+            ConfigError::NoMethod { name: name.to_string(), suggestion }
+        })
     }
 
     /// The model of this name.

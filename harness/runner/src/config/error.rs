@@ -50,10 +50,21 @@ pub enum ConfigError {
         /// Near match and known names, ready to print.
         suggestion: String,
     },
+    /// A method with add-ons that are none, or an add-on without a method.
+    #[error(transparent)]
+    Method(#[from] quantbench_methods::UnknownMethod),
+    /// A method name that neither the program nor a card knows.
+    #[error("there is no method {name:?}{suggestion}")]
+    NoMethod {
+        /// The name.
+        name: String,
+        /// Near match and known names, ready to print.
+        suggestion: String,
+    },
     /// Two files of one folder that define the same name.
     #[error("{kind} {name:?} is defined twice, in {} and in {}; rename one", first.display(), second.display())]
     Duplicate {
-        /// `model`, `data set` or `profile`.
+        /// `model`, `data set`, `profile` or `external method`.
         kind: &'static str,
         /// The name.
         name: String,

@@ -15,4 +15,4 @@ pub use catalog::Catalog;
 pub use error::ConfigError;
 pub use model::{ModelCard, ModelError, ModelFile, Place};
 pub use snippet::snippet;
-pub use survey::{At, Calibration, DeployedRule, MethodEntry, Survey};
+pub use survey::{ArtefactEntry, At, Calibration, DeployedRule, MethodEntry, Survey};

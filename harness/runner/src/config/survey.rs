@@ -1,12 +1,12 @@
 //! A survey file as typed: what is compared with what, before names are resolved.
 
-pub(in crate::config) mod keys;
+pub(crate) mod keys;
 mod parts;
 
 use std::path::Path;
 
 use quantbench_core::Spec;
-use quantbench_core::card::Params;
+use quantbench_core::card::{Family, Params};
 
 use crate::config::error::ConfigError;
 use crate::config::keys::Key;
@@ -39,6 +39,21 @@ pub struct MethodEntry {
     pub models: Option<Vec<At<String>>>,
     /// Its calibration, the survey's where it states none of its own.
     pub calibration: Calibration,
+    /// The file of another tool that stands in place of a method.
+    pub artefact: Option<ArtefactEntry>,
+}
+
+/// A Q/DQ file that another tool made, as a row of the same tables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArtefactEntry {
+    /// The file: beside the survey, or below a data folder.
+    pub file: At<String>,
+    /// Tool and version.
+    pub tool: String,
+    /// What else a reader should know: calibration, options.
+    pub note: Option<String>,
+    /// Family in whose tables it stands.
+    pub family: Family,
 }
 
 /// Which images calibrate.

@@ -123,6 +123,7 @@ mod tests {
             seed: None,
             test_images: None,
             deployed: false,
+            maker: None,
         }
     }
 

@@ -62,6 +62,9 @@ struct ArtefactKey<'a> {
     spec: Option<&'a Spec>,
     calibration: Option<CalibrationKey<'a>>,
     seed: Option<u64>,
+    /// Only of what comes from outside, so that the ids of our own methods stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maker: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -107,6 +110,7 @@ pub fn ids(cell: &Cell, sources: &Sources<'_>) -> CellIds {
         calibration_images: 0,
         draw: None,
         seed: None,
+        maker: None,
         ..cell.clone()
     };
     let eval_fp32 = eval_id(&plain, sources, &artefact_id(&plain, sources), Mode::Simulated);
@@ -143,6 +147,7 @@ fn artefact_id(cell: &Cell, sources: &Sources<'_>) -> String {
             draw: cell.draw,
         }),
         seed: cell.seed,
+        maker: cell.maker.as_ref().map(|maker| maker.identity()),
     })
 }
 
@@ -163,6 +168,8 @@ fn eval_id(cell: &Cell, sources: &Sources<'_>, artefact: &str, mode: Mode) -> St
 
 #[cfg(test)]
 mod tests {
+    use quantbench_core::Maker;
+
     use super::*;
 
     fn preprocess() -> Preprocess {
@@ -184,7 +191,12 @@ mod tests {
             seed: None,
             test_images: None,
             deployed: false,
+            maker: None,
         }
+    }
+
+    fn made(identity: &str) -> Option<Maker> {
+        Some(Maker::External { tool: "t".into(), identity: identity.into() })
     }
 
     fn with(preprocess: &Preprocess) -> Sources<'_> {
@@ -265,15 +277,18 @@ mod tests {
             ids(&Cell { draw: Some(1), ..cell() }, &with(&p)),
             ids(&Cell { calibration_images: 65, ..cell() }, &with(&p)),
             ids(&Cell { seed: Some(1), ..cell() }, &with(&p)),
+            ids(&Cell { maker: made("a"), ..cell() }, &with(&p)),
+            ids(&Cell { maker: made("b"), ..cell() }, &with(&p)),
             ids(&Cell { method_version: 2, ..cell() }, &with(&p)),
             ids(&Cell { method: "mse".into(), ..cell() }, &with(&p)),
             ids(&cell(), &Sources { model_sha256: "bb", ..with(&p) }),
             ids(&cell(), &Sources { train: "other", ..with(&p) }),
             ids(&cell(), &with(&changed)),
         ];
-        for other in others {
+        for other in &others {
             assert_ne!(base, other.ids.artefact);
         }
+        assert_ne!(others[3].ids.artefact, others[4].ids.artefact);
         // A method that is granted nothing does not depend on the training data.
         let free = Cell { needs: Needs::Nothing, calibration_images: 0, draw: None, ..cell() };
         let other = Sources { train: "other", ..with(&p) };

@@ -2,13 +2,12 @@
 
 use quantbench_core::card::Params;
 use quantbench_core::row::Cell;
-use quantbench_core::{Param, Spec};
-use quantbench_methods::{Method, find};
+use quantbench_core::{Card, Param, Spec};
 
 /// `model/method/spec/draw`; parameters and rules appear where they differ from the defaults, the
 /// number of calibration images where the plan has several.
-pub(crate) fn of(cell: &Cell, several_calibrations: bool) -> String {
-    let mut parts = vec![cell.model.clone(), method(&cell.method, &cell.params)];
+pub(crate) fn of(cell: &Cell, several_calibrations: bool, card: Option<&Card>) -> String {
+    let mut parts = vec![cell.model.clone(), method(&cell.method, &cell.params, card)];
     parts.extend(cell.spec.as_ref().map(spec));
     if several_calibrations && cell.draw.is_some() {
         parts.push(format!("images{}", cell.calibration_images));
@@ -19,8 +18,7 @@ pub(crate) fn of(cell: &Cell, several_calibrations: bool) -> String {
 }
 
 /// A method with the parameters that differ from its defaults.
-pub(crate) fn method(name: &str, params: &Params) -> String {
-    let card = find(name).map(Method::card).ok();
+pub(crate) fn method(name: &str, params: &Params, card: Option<&Card>) -> String {
     let default = |key: &str| {
         card.and_then(|c| c.params.iter().find(|p| p.name == key)).map(Param::default_value)
     };

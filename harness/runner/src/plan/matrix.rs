@@ -41,6 +41,7 @@ pub(super) fn matrix<'c>(
         seed: None,
         test_images,
         deployed: false,
+        maker: None,
     };
     let mut out =
         Matrix { cells: resolved.models.iter().map(|m| (*m, plain(m))).collect(), merged: 0 };
@@ -48,7 +49,7 @@ pub(super) fn matrix<'c>(
     for (round, draw) in draws(survey, resolved).into_iter().enumerate() {
         for model in &resolved.models {
             for chosen in resolved.chosen.iter().filter(|c| c.models.contains(&model.name)) {
-                let card = chosen.method.card();
+                let card = chosen.card;
                 for (images, draw) in calibrations(chosen, round, draw) {
                     let cell = Cell {
                         method: card.name.to_string(),
@@ -60,6 +61,7 @@ pub(super) fn matrix<'c>(
                         calibration_images: images,
                         draw,
                         deployed: wants_deployed(survey, resolved, &chosen.spec),
+                        maker: chosen.outside.as_ref().map(|o| o.maker.clone()),
                         ..plain(model)
                     };
                     // A cell has no total order and no hash; its text has both.

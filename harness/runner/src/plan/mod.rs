@@ -6,6 +6,7 @@ pub mod identity;
 mod label;
 mod matrix;
 mod only;
+mod outside;
 mod resolve;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 use crate::config::model::ModelCard;
 use crate::config::{Catalog, ConfigError, Survey};
+use crate::external::Foreign;
 use crate::store::Asked;
 use here::Here;
 use identity::{CellIds, Sources, ids};
@@ -44,6 +46,9 @@ pub struct PlannedCell {
     pub cell: Cell,
     /// Its ids; none where the data or the runtime that they depend on is missing.
     pub ids: Option<CellIds>,
+    /// Where its artefact comes from, if no method of this program makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
 }
 
 impl PlannedCell {
@@ -111,7 +116,7 @@ pub fn plan_here(
     filter: &Filter,
     here: &Here,
 ) -> Result<Plan, ConfigError> {
-    let resolved = resolve(survey, catalog)?;
+    let resolved = resolve(survey, catalog, &here.roots)?;
     let test_images = test_images(filter, resolved.dataset)?;
     let mut plan = Plan {
         survey: survey.name.clone(),
@@ -136,10 +141,19 @@ pub fn plan_here(
     plan.remarks.extend(merged(&matrix));
     let several = matrix.has_several_calibrations();
     for (model, cell) in matrix.cells {
-        let label = label::of(&cell, several);
+        let chosen = resolved.of(&cell);
+        let label = label::of(&cell, several, chosen.map(|c| c.card));
         let whole = Cell { test_images: None, ..cell.clone() };
         plan.survey_cells.push(Asked { label: label.clone(), cell: whole });
-        plan.cells.push(PlannedCell { label, cell, ids: None });
+        let outside = chosen.and_then(|c| c.outside.as_ref());
+        let foreign = outside.map(|o| o.foreign.clone());
+        plan.cells.push(PlannedCell { label, cell, ids: None, foreign });
+        if let Some(missing) = outside.and_then(|o| o.missing.as_ref()) {
+            if !plan.missing.contains(missing) {
+                plan.missing.push(missing.clone());
+            }
+            continue;
+        }
         let sources = sources(model, &resolved, here, survey.batch, &mut plan.missing);
         if let (Some(sources), Some(last)) = (sources, plan.cells.last_mut()) {
             last.ids = Some(ids(&last.cell, &sources.borrowed()));
@@ -197,7 +211,7 @@ fn selected(filter: &Filter) -> Option<String> {
 /// What the reader of a plan should know.
 fn remarks(survey: &Survey, resolved: &Resolved<'_>) -> Vec<String> {
     let mut out = Vec::new();
-    let stochastic = resolved.chosen.iter().any(|c| c.method.card().stochastic);
+    let stochastic = resolved.chosen.iter().any(|c| c.card.stochastic);
     if survey.seeds.len() > 1 && !stochastic {
         out.push(
             "seeds: no method of this survey uses randomness of its own; each cell runs once"

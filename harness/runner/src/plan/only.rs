@@ -1,7 +1,6 @@
 //! `--only`: which cells of a survey are wanted.
 
 use quantbench_core::names::suggestion;
-use quantbench_core::row::Cell;
 
 use crate::config::ConfigError;
 use crate::plan::{Plan, PlannedCell, label};
@@ -40,7 +39,7 @@ impl Only {
     fn matches(&self, cell: &PlannedCell) -> bool {
         match self {
             Only::Text(text) => cell.label.contains(text.as_str()),
-            Only::Key { key, values } => match names(key, &cell.cell) {
+            Only::Key { key, values } => match names(key, cell) {
                 Some(names) => names.iter().any(|name| values.contains(name)),
                 None => true,
             },
@@ -57,7 +56,7 @@ impl Only {
             };
         };
         let mut known: Vec<String> = Vec::new();
-        for name in plan.cells.iter().filter_map(|c| names(key, &c.cell)).flatten() {
+        for name in plan.cells.iter().filter_map(|c| names(key, c)).flatten() {
             if !known.contains(&name) {
                 known.push(name);
             }
@@ -94,10 +93,15 @@ fn split(values: &str) -> Vec<String> {
 
 /// What a cell may be called under a key; none if it has no such thing and belongs to all: a
 /// method that is granted no images runs once, whatever draw is asked for.
-fn names(key: &str, cell: &Cell) -> Option<Vec<String>> {
+fn names(key: &str, planned: &PlannedCell) -> Option<Vec<String>> {
+    let cell = &planned.cell;
     Some(match key {
         "model" => vec![cell.model.clone()],
-        "method" => vec![cell.method.clone(), label::method(&cell.method, &cell.params)],
+        "method" => {
+            // The method with its own parameters is the second part of the label.
+            let label = planned.label.split('/').nth(1).unwrap_or_default();
+            vec![cell.method.clone(), label.to_string()]
+        },
         "bits" => cell.spec.iter().flat_map(|s| [s.bits.to_string(), label::spec(s)]).collect(),
         "calibration" => vec![cell.draw.map(|_| cell.calibration_images.to_string())?],
         _ => vec![cell.draw?.to_string()],

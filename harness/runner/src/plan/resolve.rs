@@ -1,16 +1,18 @@
 //! From the names in a survey to models, methods, data and profiles.
 
-use quantbench_core::card::Params;
+use quantbench_core::card::{Card, Params};
 use quantbench_core::names::suggestion;
+use quantbench_core::row::Cell;
 use quantbench_core::{Needs, Spec};
-use quantbench_datasets::DatasetManifest;
+use quantbench_datasets::{DataRoots, DatasetManifest};
 use quantbench_hardware::Profile;
-use quantbench_methods::{Method, find};
+use quantbench_methods::find;
 
 use crate::config::model::ModelCard;
 use crate::config::survey::{At, MethodEntry};
 use crate::config::{Catalog, ConfigError, Survey};
 use crate::plan::label;
+use crate::plan::outside::{self, Outside};
 
 /// A survey with every name resolved.
 pub(crate) struct Resolved<'c> {
@@ -25,7 +27,7 @@ pub(crate) struct Resolved<'c> {
 
 /// A method with complete parameters and a spec that it can do.
 pub(crate) struct Chosen {
-    pub(crate) method: &'static dyn Method,
+    pub(crate) card: &'static Card,
     pub(crate) params: Params,
     pub(crate) needs: Needs,
     pub(crate) spec: Spec,
@@ -35,12 +37,25 @@ pub(crate) struct Chosen {
     pub(crate) images: Vec<usize>,
     /// Draws of them.
     pub(crate) draws: Vec<u64>,
+    /// Where the artefact comes from, if no method of this program makes it.
+    pub(crate) outside: Option<Outside>,
+}
+
+impl Resolved<'_> {
+    /// What a cell's artefact is made by; none for the unquantized model.
+    pub(crate) fn of(&self, cell: &Cell) -> Option<&Chosen> {
+        self.chosen.iter().find(|c| {
+            let maker = c.outside.as_ref().map(|o| &o.maker);
+            c.card.name == cell.method && maker == cell.maker.as_ref()
+        })
+    }
 }
 
 /// Resolves names and checks that the parts fit each other.
 pub(crate) fn resolve<'c>(
     survey: &Survey,
     catalog: &'c Catalog,
+    roots: &DataRoots,
 ) -> Result<Resolved<'c>, ConfigError> {
     let dataset = named(survey, &survey.dataset, catalog.dataset(&survey.dataset.value))?;
     let mut models = Vec::with_capacity(survey.models.len());
@@ -64,7 +79,7 @@ pub(crate) fn resolve<'c>(
         .map(|place| named(survey, place, catalog.profile(&place.value)))
         .collect::<Result<_, _>>()?;
     enough_images(survey, dataset)?;
-    let (chosen, unfit) = pairs(survey)?;
+    let (chosen, unfit) = pairs(survey, catalog, roots)?;
     Ok(Resolved { dataset, models, profiles, chosen, unfit })
 }
 
@@ -95,14 +110,42 @@ fn named<'c, T>(
 
 type Pairs = (Vec<Chosen>, Vec<(String, String)>);
 
+/// What an entry of the survey's methods names.
+struct Named {
+    card: &'static Card,
+    outside: Option<Outside>,
+    /// What data a spec and parameters are granted.
+    needs: Box<dyn Fn(&Spec, &Params) -> Needs>,
+}
+
+fn method(
+    survey: &Survey,
+    entry: &MethodEntry,
+    catalog: &Catalog,
+    roots: &DataRoots,
+) -> Result<Named, ConfigError> {
+    let name = &entry.name;
+    if let Some(artefact) = &entry.artefact {
+        let models = models_of(survey, entry)?;
+        let (card, outside) = outside::file(survey, entry, artefact, &models, (catalog, roots))?;
+        return Ok(Named { card, outside: Some(outside), needs: Box::new(|_, _| Needs::Nothing) });
+    }
+    if let Ok(method) = find(&name.value) {
+        let needs = Box::new(|spec: &Spec, params: &Params| method.needs(spec, params));
+        return Ok(Named { card: method.card(), outside: None, needs });
+    }
+    let external = catalog.external(&name.value).map_err(|unknown| survey.fail(name, unknown))?;
+    let outside = outside::command(external).map_err(|problem| survey.fail(name, problem))?;
+    let needs = external.needs;
+    Ok(Named { card: external.card, outside: Some(outside), needs: Box::new(move |_, _| needs) })
+}
+
 /// All pairs of method and spec: those that fit and those that do not.
-fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
+fn pairs(survey: &Survey, catalog: &Catalog, roots: &DataRoots) -> Result<Pairs, ConfigError> {
     let mut seen: Vec<(&MethodEntry, Params)> = Vec::new();
     let (mut chosen, mut unfit) = (Vec::new(), Vec::new());
     for entry in &survey.methods {
-        let name = &entry.name;
-        let method = find(&name.value).map_err(|unknown| survey.fail(name, unknown))?;
-        let card = method.card();
+        let Named { card, outside, needs } = method(survey, entry, catalog, roots)?;
         let params = card
             .resolve(&entry.params.value)
             .map_err(|problem| survey.fail(&entry.params, problem))?;
@@ -112,18 +155,19 @@ fn pairs(survey: &Survey) -> Result<Pairs, ConfigError> {
             let spec = place.value.clone();
             match card.fits_spec(&spec) {
                 Ok(()) => chosen.push(Chosen {
-                    method,
+                    card,
                     params: params.clone(),
-                    needs: method.needs(&spec, &params),
+                    needs: needs(&spec, &params),
                     spec,
                     models: models.clone(),
                     images: plain(&entry.calibration.images),
                     draws: entry.calibration.draws.clone(),
+                    outside: outside.clone(),
                 }),
                 Err(reason) if entry.specs.is_some() => return Err(survey.fail(place, reason)),
                 Err(reason) => {
-                    let label =
-                        format!("{}/{}", label::method(card.name, &params), label::spec(&spec));
+                    let method = label::method(card.name, &params, Some(card));
+                    let label = format!("{method}/{}", label::spec(&spec));
                     if !unfit.iter().any(|(known, _)| *known == label) {
                         unfit.push((label, reason));
                     }

@@ -2,8 +2,6 @@
 
 use quantbench_core::card::{Card, Family, Params, WidthRange};
 use quantbench_datasets::DataRoots;
-use quantbench_graph::Artefact;
-use quantbench_methods::{Context, Job, MethodError, NoData, Recipe};
 
 use super::resolve::Chosen;
 use super::*;
@@ -336,9 +334,7 @@ fn an_entry_has_its_own_calibration_and_models_and_shared_cells_run_once() {
     }
 }
 
-/// A method with randomness of its own.
-struct Dice;
-
+/// The card of a method with randomness of its own.
 static DICE: Card = Card {
     name: "dice",
     version: 1,
@@ -354,41 +350,25 @@ static DICE: Card = Card {
     departures: &[],
 };
 
-impl Recipe for Dice {
-    type Data = NoData;
-
-    fn card(&self) -> &'static Card {
-        &DICE
-    }
-
-    fn quantize(
-        &self,
-        _job: &Job<'_>,
-        _data: NoData,
-        _cx: &mut Context<'_>,
-    ) -> Result<Artefact, MethodError> {
-        Err(MethodError::Cancelled)
-    }
-}
-
 #[test]
 fn a_stochastic_method_gets_a_cell_for_every_seed_of_every_draw() {
     let text = TINY.replace("profiles:", "seeds: [3, 5]\nprofiles:");
     let survey = Survey::parse(&text, "tiny.yaml").unwrap();
     let catalog = Catalog::load(None).unwrap();
-    let mut resolved = resolve(&survey, &catalog).unwrap();
+    let mut resolved = resolve(&survey, &catalog, &here().roots).unwrap();
     resolved.models.truncate(1);
     resolved.chosen.truncate(1);
     let (params, spec) = (Params::new(), resolved.chosen[0].spec.clone());
     let models = vec!["resnet8-cifar10".to_string()];
     let dice = |needs| Chosen {
-        method: &Dice,
+        card: &DICE,
         params: params.clone(),
         needs,
         spec: spec.clone(),
         models: models.clone(),
         images: vec![64],
         draws: vec![0, 1],
+        outside: None,
     };
     resolved.chosen.extend([dice(Needs::Nothing), dice(Needs::Unlabelled)]);
     let found: Vec<_> = matrix(&survey, &resolved, None)

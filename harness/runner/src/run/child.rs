@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::work::order::{Order, Step};
 
+/// How long a worker may take to end what it started.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// What a worker's reader thread sends.
 #[derive(Debug)]
 pub enum Message {
@@ -89,8 +92,11 @@ impl Worker {
     }
 
     /// Ends the worker now.
+    ///
+    /// It first sees its standard input close, which lets it end a command that it runs.
     pub fn kill(&mut self) {
         self.stdin = None;
+        self.await_end(GRACE);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -121,7 +127,7 @@ impl Drop for Worker {
     }
 }
 
-fn described(status: ExitStatus) -> String {
+pub(crate) fn described(status: ExitStatus) -> String {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         let name = match signal {
@@ -145,7 +151,7 @@ fn described(status: ExitStatus) -> String {
 }
 
 /// The last lines of a file that hold something, from its last 4 KiB.
-fn last_lines(path: &Path, n: usize) -> Vec<String> {
+pub(crate) fn last_lines(path: &Path, n: usize) -> Vec<String> {
     const TAIL: u64 = 4096;
     let read = || -> io::Result<String> {
         let mut file = File::open(path)?;

@@ -325,6 +325,7 @@ impl<'r> Scheduler<'r> {
             dataset: self.catalog.dataset(&cell.dataset)?.clone(),
             cell,
             ids,
+            foreign: planned.foreign.clone(),
             dirs: self.here.roots.dirs.clone(),
             cache: self.here.roots.cache.clone(),
             store: self.store.dir().to_path_buf(),

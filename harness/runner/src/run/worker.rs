@@ -61,6 +61,7 @@ fn end_with_parent() {
     let mut rest = [0_u8; 64];
     let mut stdin = std::io::stdin().lock();
     while !matches!(stdin.read(&mut rest), Ok(0) | Err(_)) {}
+    crate::external::process::abandon();
     #[cfg(unix)]
     #[allow(unsafe_code)]
     // SAFETY: _exit has no preconditions. `exit` would run the runtime library's clean-up while

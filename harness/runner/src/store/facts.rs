@@ -16,6 +16,9 @@ pub struct ArtefactFacts {
     pub labels_read: u64,
     /// Images that the method made itself.
     pub synthetic_images: u64,
+    /// What an external command said about its work; our own methods say it in the artefact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// What the method recorded on its way.
     #[serde(default, skip_serializing_if = "Evidence::is_empty")]
     pub evidence: Evidence,
@@ -24,6 +27,12 @@ pub struct ArtefactFacts {
     /// CPU seconds of it that were charged for statistics which another method had gathered.
     #[serde(default)]
     pub shared_cpu_s: f64,
+    /// What an external command itself says that its work cost, without start and imports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<MethodCost>,
+    /// How an external command was confined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<String>,
     /// Threads of the runtime at that time.
     pub threads: usize,
     /// Cells that ran at the same time; zero in older files, which stands for one.
@@ -55,9 +64,12 @@ mod tests {
             images_read: 0,
             labels_read: 0,
             synthetic_images: 0,
+            notes: vec![],
             evidence: Evidence::default(),
             cost: MethodCost { wall_s: 1.0, ..MethodCost::default() },
             shared_cpu_s: 0.0,
+            reported: None,
+            confinement: None,
             threads: 2,
             jobs: 1,
             machine: Machine::default(),

@@ -48,6 +48,11 @@ impl fmt::Debug for Store {
     }
 }
 
+/// Ending of an artefact in our own format.
+const PACKED: &str = "qba";
+/// Ending of one that an external method left.
+const FOREIGN: &str = "onnx";
+
 /// How the name of a file of histograms ends.
 const HISTOGRAMS: &str = ".json.z";
 
@@ -122,8 +127,8 @@ impl Store {
         self.dir.join("logs").join(format!("{cell}.log"))
     }
 
-    fn artefact_path(&self, id: &str) -> PathBuf {
-        self.dir.join("artefacts").join(format!("{id}.qba"))
+    fn artefact_path(&self, id: &str, ending: &str) -> PathBuf {
+        self.dir.join("artefacts").join(format!("{id}.{ending}"))
     }
 
     fn statistics_path(&self, id: &str) -> PathBuf {
@@ -198,10 +203,18 @@ impl Store {
 
     /// An artefact's bytes, unless it is not there or was damaged.
     pub fn artefact(&self, id: &str) -> Option<(Vec<u8>, ArtefactFacts)> {
-        let path = self.artefact_path(id);
+        self.held(&self.artefact_path(id, PACKED))
+    }
+
+    /// The ONNX file of an external method, unless it is not there or was damaged.
+    pub fn foreign(&self, id: &str) -> Option<(Vec<u8>, ArtefactFacts)> {
+        self.held(&self.artefact_path(id, FOREIGN))
+    }
+
+    fn held(&self, path: &Path) -> Option<(Vec<u8>, ArtefactFacts)> {
         let facts: ArtefactFacts =
             serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
-        let bytes = fs::read(&path).ok()?;
+        let bytes = fs::read(path).ok()?;
         (sha256_hex(&bytes) == facts.sha256).then_some((bytes, facts))
     }
 
@@ -212,12 +225,25 @@ impl Store {
         bytes: &[u8],
         facts: &ArtefactFacts,
     ) -> Result<(), StoreError> {
-        let path = self.artefact_path(id);
+        self.keep(&self.artefact_path(id, PACKED), bytes, facts)
+    }
+
+    /// Writes the ONNX file of an external method, as [`Store::put_artefact`] does.
+    pub fn put_foreign(
+        &self,
+        id: &str,
+        bytes: &[u8],
+        facts: &ArtefactFacts,
+    ) -> Result<(), StoreError> {
+        self.keep(&self.artefact_path(id, FOREIGN), bytes, facts)
+    }
+
+    fn keep(&self, path: &Path, bytes: &[u8], facts: &ArtefactFacts) -> Result<(), StoreError> {
         let beside = path.with_extension("json");
         let json = serde_json::to_vec_pretty(facts)
             .map_err(|error| StoreError::Write { path: beside.clone(), source: error.into() })?;
         self.write(&beside, &json)?;
-        self.write(&path, bytes)
+        self.write(path, bytes)
     }
 
     /// The predicted classes of an evaluation, unless they are not there or were damaged.
@@ -316,6 +342,7 @@ mod tests {
                 seed: None,
                 test_images: None,
                 deployed: false,
+                maker: None,
             },
             ids: Ids::default(),
             status: if reason.is_some() { Status::Failed } else { Status::Done },
@@ -331,9 +358,12 @@ mod tests {
             images_read: 3,
             labels_read: 0,
             synthetic_images: 0,
+            notes: vec![],
             evidence: quantbench_core::Evidence::default(),
             cost: MethodCost::default(),
             shared_cpu_s: 0.0,
+            reported: None,
+            confinement: None,
             threads: 2,
             jobs: 1,
             machine: Machine::default(),
@@ -373,7 +403,7 @@ mod tests {
         assert!(store.artefact("a").is_none());
         store.put_artefact("a", b"bytes", &facts(b"bytes")).unwrap();
         assert_eq!(store.artefact("a"), Some((b"bytes".to_vec(), facts(b"bytes"))));
-        fs::write(store.artefact_path("a"), b"byte").unwrap();
+        fs::write(store.artefact_path("a", PACKED), b"byte").unwrap();
         assert!(store.artefact("a").is_none());
         store.put_predictions("e", &[3, 1, 4]).unwrap();
         assert_eq!(store.predictions("e"), Some(vec![3, 1, 4]));

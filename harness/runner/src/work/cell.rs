@@ -56,10 +56,10 @@ pub fn row_of(order: &Order, store: &Store, progress: &mut Progress<'_>) -> Row 
     }
 }
 
-struct Work<'w, 'p> {
-    order: &'w Order,
-    store: &'w Store,
-    progress: &'w mut Progress<'p>,
+pub(super) struct Work<'w, 'p> {
+    pub(super) order: &'w Order,
+    pub(super) store: &'w Store,
+    pub(super) progress: &'w mut Progress<'p>,
 }
 
 impl Work<'_, '_> {
@@ -71,6 +71,9 @@ impl Work<'_, '_> {
         if self.order.cell.method == FP32 {
             observed.eval_simulated_s = seconds;
             return self.plain(&model, &fp32);
+        }
+        if let Some(foreign) = &self.order.foreign {
+            return self.foreign(runtime, foreign, &model, &images, fp32.accuracy, observed);
         }
         self.quantized(runtime, &model, &images, fp32.accuracy, observed)
     }
@@ -101,7 +104,7 @@ impl Work<'_, '_> {
         Ok(Images::new(split, chosen, &self.order.model.preprocess)?)
     }
 
-    fn same_data(&self, part: Part, planned: &str, found: &str) -> Result<(), WorkError> {
+    pub(super) fn same_data(&self, part: Part, planned: &str, found: &str) -> Result<(), WorkError> {
         if planned == found {
             return Ok(());
         }
@@ -139,7 +142,7 @@ impl Work<'_, '_> {
         Ok((done, Some(seconds)))
     }
 
-    fn how(&self, optimisation: Optimisation) -> How {
+    pub(super) fn how(&self, optimisation: Optimisation) -> How {
         How { optimisation, threads: self.order.threads, batch: self.order.batch }
     }
 
@@ -264,9 +267,12 @@ impl Work<'_, '_> {
             images_read: made.images_read,
             labels_read: made.labels_read,
             synthetic_images: made.synthetic_images,
+            notes: Vec::new(),
             evidence: made.evidence,
             cost: made.cost,
             shared_cpu_s: made.shared_cpu_s,
+            reported: None,
+            confinement: None,
             threads: order.threads,
             jobs: order.jobs,
             machine: quantbench_measure::machine(),
@@ -276,7 +282,7 @@ impl Work<'_, '_> {
     }
 
     /// Accuracy through integer kernels, or why there is none.
-    fn deployed(
+    pub(super) fn deployed(
         &mut self,
         runtime: &Runtime,
         onnx: &[u8],

@@ -8,6 +8,8 @@ use quantbench_methods::{MethodError, UnknownMethod};
 use thiserror::Error;
 
 use crate::config::model::ModelError;
+use crate::external::folder::FolderError;
+use crate::external::process::ProcessError;
 use crate::store::StoreError;
 
 /// What stopped the work on a cell; the text becomes the row's reason.
@@ -49,6 +51,15 @@ pub enum WorkError {
     /// The run folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The folder of an external command.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// An external command.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// What came from outside is not what was asked.
+    #[error("wrong file: {0}")]
+    WrongFile(String),
     /// The runtime or the processor is not the one that the plan was made for.
     #[error(
         "the plan was made for ONNX Runtime {planned_runtime} on {planned_isa}, the worker has \

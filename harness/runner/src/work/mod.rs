@@ -3,6 +3,7 @@
 pub mod assess;
 pub mod cell;
 pub mod error;
+mod foreign;
 pub mod histograms;
 pub mod inspect;
 pub mod make;

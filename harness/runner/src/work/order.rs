@@ -7,6 +7,7 @@ use quantbench_datasets::{DataRoots, DatasetManifest};
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::ModelCard;
+use crate::external::Foreign;
 use crate::plan::identity::CellIds;
 
 /// One cell with its surroundings, as one line of JSON on the worker's standard input.
@@ -21,6 +22,9 @@ pub struct Order {
     pub cell: Cell,
     /// Its ids.
     pub ids: CellIds,
+    /// Where the artefact comes from, if no method of this program makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Foreign>,
     /// The FP32 model.
     pub model: ModelCard,
     /// The data set.

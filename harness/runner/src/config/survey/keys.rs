@@ -1,6 +1,6 @@
 //! The keys of a survey file.
 
-use quantbench_core::card::{Card, ParamRange};
+use quantbench_core::card::{Card, Family, ParamRange};
 use quantbench_core::{FirstLast, ImageRule, Param, ParamValue, SitesRule};
 use serde_json::{Map, Value, json};
 
@@ -16,6 +16,13 @@ pub(in crate::config) const IMAGE: [(&str, ImageRule); 3] =
 /// Words of `first_last`.
 pub(in crate::config) const FIRST_LAST: [(&str, FirstLast); 3] =
     [("fp32", FirstLast::Fp32), ("8bit", FirstLast::EightBit), ("same", FirstLast::Same)];
+/// Words of `family`, in surveys and on the cards of external methods.
+pub(crate) const FAMILIES: [(&str, Family); 4] = [
+    ("data-dependent", Family::DataDependent),
+    ("data-free", Family::DataFree),
+    ("mixed-precision", Family::MixedPrecision),
+    ("extremely-low-bit", Family::ExtremelyLowBit),
+];
 /// Words of `deployed`.
 pub(super) const DEPLOYED: [(&str, DeployedRule); 2] =
     [("auto", DeployedRule::Auto), ("never", DeployedRule::Never)];
@@ -58,6 +65,17 @@ pub(super) static METHOD: [Key; 5] = [
     ),
 ];
 
+/// Keys of the mapping of a file that another tool made.
+pub(super) static ARTEFACT: [Key; 7] = [
+    Key::must("artefact", Shape::Text, "The Q/DQ file: beside the survey, or in a data folder."),
+    Key::must("name", Shape::Name, "How tables call it; no name of a method."),
+    Key::must("specs", SPECS, "What it claims to be; a file with more bits is refused."),
+    Key::must("tool", Shape::Text, "The tool that made it, with its version."),
+    Key::may("note", Shape::Text, "What else a reader should know, such as its calibration."),
+    Key::may("models", NAMES, "The one model that it was made from, where the survey has several."),
+    Key::may("family", Shape::Word(FAMILY_WORDS), "Its table (default: data-dependent)."),
+];
+
 /// Keys of a spec's mapping.
 pub(in crate::config) static SPEC: [Key; 6] = [
     Key::must("bits", WIDTHS, "Widths of weights and activations, for example w4a4."),
@@ -85,6 +103,7 @@ pub(super) static EVALUATION: [Key; 1] =
 const SITES_WORDS: &[&str] = &words(&SITES);
 const IMAGE_WORDS: &[&str] = &words(&IMAGE);
 const FIRST_LAST_WORDS: &[&str] = &words(&FIRST_LAST);
+const FAMILY_WORDS: &[&str] = &words(&FAMILIES);
 const DEPLOYED_WORDS: &[&str] = &words(&DEPLOYED);
 const NAMES: Shape = Shape::Set(&Shape::Text);
 const NUMBERS: Shape = Shape::Set(&Shape::Whole(0, MAX_NUMBER));
@@ -124,7 +143,7 @@ fn methods() -> Value {
     entry["allOf"] = known.collect();
     json!({
         "type": "array", "minItems": 1, "uniqueItems": true,
-        "items": {"anyOf": [method_name(), entry]}
+        "items": {"anyOf": [method_name(), entry, Shape::Map(&ARTEFACT).schema()]}
     })
 }
 

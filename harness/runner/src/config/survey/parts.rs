@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use quantbench_core::card::{ParamValue, Params};
+use quantbench_core::card::{Family, ParamValue, Params};
 use serde_yaml::Value;
 
-use super::keys::{CALIBRATION, MAX_NUMBER, METHOD};
-use super::{At, Calibration, MethodEntry, named, names, numbers, placed, specs, unique};
+use super::keys::{ARTEFACT, CALIBRATION, FAMILIES, MAX_NUMBER, METHOD};
+use super::{ArtefactEntry, At, Calibration, MethodEntry, named, names, numbers, placed, specs, unique};
 use crate::config::error::ConfigError;
 use crate::config::yaml::Node;
 
@@ -19,7 +19,11 @@ pub(super) fn method(node: &Node<'_>, standard: &Calibration) -> Result<MethodEn
             specs: None,
             models: None,
             calibration: standard.clone(),
+            artefact: None,
         });
+    }
+    if node.any_fields()?.get("artefact").is_some() {
+        return artefact(node, standard);
     }
     let fields = node.keyed(&METHOD)?;
     let params = match fields.get("params") {
@@ -32,6 +36,28 @@ pub(super) fn method(node: &Node<'_>, standard: &Calibration) -> Result<MethodEn
         specs: fields.get("specs").map(specs).transpose()?,
         models: fields.get("models").map(names).transpose()?,
         calibration: calibration(fields.get("calibration"), standard)?,
+        artefact: None,
+    })
+}
+
+/// The file of another tool.
+fn artefact(node: &Node<'_>, standard: &Calibration) -> Result<MethodEntry, ConfigError> {
+    let fields = node.keyed(&ARTEFACT)?;
+    let name = fields.need("name")?;
+    Ok(MethodEntry {
+        name: placed(name, name.name()?),
+        params: placed(node, Params::new()),
+        specs: Some(specs(fields.need("specs")?)?),
+        models: fields.get("models").map(names).transpose()?,
+        calibration: standard.clone(),
+        artefact: Some(ArtefactEntry {
+            file: named(fields.need("artefact")?)?,
+            tool: fields.need("tool")?.text()?,
+            note: fields.get("note").map(Node::text).transpose()?,
+            family: fields
+                .get("family")
+                .map_or(Ok(Family::DataDependent), |n| n.choice(&FAMILIES))?,
+        }),
     })
 }
 
