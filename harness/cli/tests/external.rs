@@ -12,9 +12,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{assert_error, quantbench, run, runtime_is_here, stderr, stdout, write};
+use quantbench_core::Tensor;
 use quantbench_graph::onnx::{TensorProto, data_type};
 use quantbench_graph::testing::{Builder, int, ints};
-use quantbench_core::Tensor;
 use serde_json::Value;
 
 /// What every script begins with.
@@ -34,8 +34,15 @@ impl Place {
         write(root.path(), "data/secret", "the test set");
         let place = Self { root };
         let made = run(place.command().args([
-            "quantize", "--model", "resnet-shapes10", "--method", "squant", "--bits", "w8a8",
-            "-o", "configs/external/good.onnx",
+            "quantize",
+            "--model",
+            "resnet-shapes10",
+            "--method",
+            "squant",
+            "--bits",
+            "w8a8",
+            "-o",
+            "configs/external/good.onnx",
         ]));
         assert!(made.status.success(), "{}", stderr(&made));
         place
@@ -56,7 +63,11 @@ impl Place {
 
     /// A card whose command runs a script with `sh`.
     fn shell(&self, name: &str, script: &str, more: &str) {
-        write(self.root.path(), &format!("configs/external/{name}.sh"), format!("{SHELL}{script}\n"));
+        write(
+            self.root.path(),
+            &format!("configs/external/{name}.sh"),
+            format!("{SHELL}{script}\n"),
+        );
         self.card(name, &format!("[sh, \"{{here}}/{name}.sh\"]"), more);
     }
 
@@ -151,7 +162,11 @@ fn whatever_a_command_does_wrong_is_the_reason_of_a_failed_row() {
     place.shell("hangs", "sleep 8471 & sleep 8472", "timeout_s: 1");
     place.shell("nothing", "true", "");
     place.shell("no-file", "report", "");
-    place.shell("odd-report", "cp \"$here/good.onnx\" artefact.onnx; echo '{}' > report.json", &files("good"));
+    place.shell(
+        "odd-report",
+        "cp \"$here/good.onnx\" artefact.onnx; echo '{}' > report.json",
+        &files("good"),
+    );
     place.shell("text", "echo hello > artefact.onnx; report", "");
     place.shell("linked", &format!("ln -s {data} artefact.onnx; report"), "");
     place.shell("float", "cp model.onnx artefact.onnx; report", "");
@@ -175,10 +190,15 @@ fn whatever_a_command_does_wrong_is_the_reason_of_a_failed_row() {
     assert_eq!(rows["good"]["status"], "done", "{}", rows["good"]["reason"]);
     let confined = rows["good"]["observed"]["confinement"] == "landlock";
     if !confined {
-        eprintln!("skipped in part: this kernel has no Landlock, so nothing can be kept from a command");
+        eprintln!(
+            "skipped in part: this kernel has no Landlock, so nothing can be kept from a command"
+        );
     }
     let expected = [
-        ("no-program", "method no-program: there is no program no-such-program-here in PATH; set it up with: ask somebody"),
+        (
+            "no-program",
+            "method no-program: there is no program no-such-program-here in PATH; set it up with: ask somebody",
+        ),
         ("bad-end", "the command ended with code 3; its last words: first | boom: no such option"),
         ("signal", "the command was killed by signal 11 (SIGSEGV)"),
         ("hangs", "the command was ended after its limit of 1 s"),
@@ -266,12 +286,24 @@ fn a_command_gets_what_its_card_grants_and_becomes_a_row_that_resumes() {
     let own = &rows["squant"]["result"];
     for method in ["nothing", "unlabelled", "labelled", "from-elsewhere"] {
         let result = &rows[method]["result"];
-        for part in ["acc_simulated", "acc_deployed", "predictions", "bit_operations", "mean_weight_bits", "allocation"] {
+        for part in [
+            "acc_simulated",
+            "acc_deployed",
+            "predictions",
+            "bit_operations",
+            "mean_weight_bits",
+            "allocation",
+        ] {
             assert_eq!(result[part], own[part], "{method}: {part}");
         }
-        assert_eq!(result["sizes"]["theoretical_bits"], own["sizes"]["theoretical_bits"], "{method}");
+        assert_eq!(
+            result["sizes"]["theoretical_bits"], own["sizes"]["theoretical_bits"],
+            "{method}"
+        );
     }
-    let read = |m: &str| (rows[m]["result"]["images_read"].as_u64(), rows[m]["result"]["labels_read"].as_u64());
+    let read = |m: &str| {
+        (rows[m]["result"]["images_read"].as_u64(), rows[m]["result"]["labels_read"].as_u64())
+    };
     assert_eq!(read("nothing"), (Some(0), Some(0)));
     assert_eq!(read("unlabelled"), (Some(3), Some(0)));
     assert_eq!(read("labelled"), (Some(3), Some(3)));
@@ -291,7 +323,9 @@ fn a_command_gets_what_its_card_grants_and_becomes_a_row_that_resumes() {
     let report = run(place.command().args(["report", "out"]));
     assert!(report.status.success(), "{}", stderr(&report));
     let text = std::fs::read_to_string(place.path("out/report/report.md")).unwrap();
-    for expected in ["made by python tool 2", "a file made by some tool 3", "test tool", "made elsewhere"] {
+    for expected in
+        ["made by python tool 2", "a file made by some tool 3", "test tool", "made elsewhere"]
+    {
         assert!(text.contains(expected), "{expected} in {text}");
     }
 
@@ -358,14 +392,21 @@ fn mistakes_in_cards_and_surveys_are_named() {
     for (methods, texts) in [
         ("[mien]", vec!["s.yaml:5", "there is no method \"mien\"; did you mean \"mine\"?"]),
         ("[{name: mine, params: {x: 1}}]", vec!["s.yaml:5", "method mine has no parameter \"x\""]),
-        ("[{name: mine, specs: [w4a4]}]", vec!["s.yaml:5", "mine quantizes weights to 8 to 8 bits, not 4"]),
+        (
+            "[{name: mine, specs: [w4a4]}]",
+            vec!["s.yaml:5", "mine quantizes weights to 8 to 8 bits, not 4"],
+        ),
         ("[mine, mine]", vec!["s.yaml:5", "is the same method"]),
-        (&file.replace("tool:", "tol:"), vec!["s.yaml:5", "unknown key \"tol\"; did you mean \"tool\"?"]),
+        (
+            &file.replace("tool:", "tol:"),
+            vec!["s.yaml:5", "unknown key \"tol\"; did you mean \"tool\"?"],
+        ),
         (&file.replace(", tool: t", ""), vec!["s.yaml:5", "key \"tool\" is missing"]),
         (&file.replace("tool-x", "minmax"), vec!["s.yaml:5", "\"minmax\" is a method; name the file otherwise"]),
         (&file.replace("tool: t", "tool: t, models: [resnet20]"), vec!["s.yaml:5", "\"resnet20\" is not among the models of the survey"]),
     ] {
-        let methods = if methods.starts_with('[') { methods.to_string() } else { format!("[{methods}]") };
+        let methods =
+            if methods.starts_with('[') { methods.to_string() } else { format!("[{methods}]") };
         assert_error(&plan(card, &methods), 2, &texts);
     }
     let output = plan(&card.replace("needs: nothing", "needs: noting"), "[mine]");
@@ -385,7 +426,17 @@ fn mistakes_in_cards_and_surveys_are_named() {
     assert!(doctor.contains("external method mine: t"), "{doctor}");
     let explained = run(quantbench(root).args(["--configs", "configs", "explain", "mine"]));
     assert!(stdout(&explained).contains("state    ready"), "{}", stdout(&explained));
-    let single = ["quantize", "--model", "resnet-shapes10", "--method", "mine", "--bits", "w8a8", "-o", "q.onnx"];
+    let single = [
+        "quantize",
+        "--model",
+        "resnet-shapes10",
+        "--method",
+        "mine",
+        "--bits",
+        "w8a8",
+        "-o",
+        "q.onnx",
+    ];
     let output = run(quantbench(root).args(["--configs", "configs"]).args(single));
     assert_error(&output, 2, &["method mine is external"]);
     assert!(!Path::new(root).join("q.onnx").exists());

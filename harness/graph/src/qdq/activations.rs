@@ -42,7 +42,9 @@ impl Reader<'_> {
                 let reason = format!("{} reads its codes; expected a DequantizeLinear", op(reader));
                 return self.fail(&quantize, reason);
             }
-            if reader.input.get(1..) != quantize.input.get(1..) && !self.same_step(&quantize, reader)? {
+            if reader.input.get(1..) != quantize.input.get(1..)
+                && !self.same_step(&quantize, reader)?
+            {
                 return self.fail(reader, "scale or zero point differ from its QuantizeLinear's");
             }
         }
@@ -102,7 +104,8 @@ impl Reader<'_> {
         let (qmin, qmax) = ends(range);
         let whole = (Levels::Affine { qmin, qmax }, Bits::new(range.0).unwrap_or(Bits::EIGHT));
         let zero = step.zero_point[0];
-        let (levels, bits) = self.clipped(source, scale, zero, (qmin, qmax), range.1).unwrap_or(whole);
+        let (levels, bits) =
+            self.clipped(source, scale, zero, (qmin, qmax), range.1).unwrap_or(whole);
         let (scale, zero_point) = (step.scale, step.zero_point);
         Ok(Grid { levels, bits, granularity: Granularity::Tensor, scale, zero_point })
     }

@@ -46,10 +46,9 @@ pub(super) fn read(tensor: &TensorProto) -> Option<Vec<i32>> {
     let kind = tensor.data_type?;
     if kind == data_type::INT32 {
         return Some(match &tensor.raw_data {
-            Some(raw) => raw
-                .chunks_exact(4)
-                .map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
+            Some(raw) => {
+                raw.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+            }
             None => tensor.int32_data.clone(),
         });
     }

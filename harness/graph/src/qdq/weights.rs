@@ -70,7 +70,8 @@ impl Reader<'_> {
         }
         let dims = checked_dims(stored, self.origin)?;
         let Some((codes, (_, signed))) = read(stored).zip(container(kind)) else {
-            return self.fail(node, format!("codes of type {kind}; expected 2-, 4- or 8-bit integers"));
+            return self
+                .fail(node, format!("codes of type {kind}; expected 2-, 4- or 8-bit integers"));
         };
         let step = self.step(node, kind)?;
         let granularity = self.granularity(node, &dims, step.scale.len())?;
@@ -95,7 +96,8 @@ impl Reader<'_> {
         let step = self.step(quantize, data_type::UINT8)?;
         let Some(range) = container(step.kind) else {
             let kind = step.kind;
-            return self.fail(node, format!("codes of type {kind}; expected 2-, 4- or 8-bit integers"));
+            return self
+                .fail(node, format!("codes of type {kind}; expected 2-, 4- or 8-bit integers"));
         };
         let granularity = self.granularity(quantize, &values.dims, step.scale.len())?;
         let (qmin, qmax) = ends(range);
@@ -107,7 +109,8 @@ impl Reader<'_> {
             zero_point: step.zero_point,
         };
         let Ok(mut tensor) = grid.quantize(&values) else {
-            return self.fail(quantize, "its scales are not positive numbers, one for each channel");
+            return self
+                .fail(quantize, "its scales are not positive numbers, one for each channel");
         };
         let held = tensor.codes.iter().chain(&tensor.grid.zero_point).copied();
         (tensor.grid.levels, tensor.grid.bits) = narrowest(held, range.1);
@@ -129,7 +132,9 @@ impl Reader<'_> {
         }
         let (zero_point, kind) = match constant(2) {
             None => (vec![0; scale.len()], kind),
-            Some(None) => return self.fail(node, "its zero point is computed; expected a constant"),
+            Some(None) => {
+                return self.fail(node, "its zero point is computed; expected a constant");
+            }
             Some(Some(zero)) => {
                 checked_dims(zero, self.origin)?;
                 let found = zero.data_type.unwrap_or(0);

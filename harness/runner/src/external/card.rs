@@ -85,7 +85,9 @@ impl External {
             here: std::path::absolute(here).unwrap_or_else(|_| here.to_path_buf()),
         };
         if external.command.is_empty() {
-            return Err(fields.need("command")?.fail("an empty list does not fit; expected a program"));
+            return Err(fields
+                .need("command")?
+                .fail("an empty list does not fit; expected a program"));
         }
         Ok(external)
     }
@@ -161,10 +163,14 @@ fn card(fields: &Fields<'_>) -> Result<&'static Card, ConfigError> {
     let name = fields.need("name")?;
     let own = name.name()?;
     if quantbench_methods::names().contains(&own.as_str()) || own == quantbench_core::row::FP32 {
-        return Err(name.fail(format_args!("{own:?} is a method of this program; choose another name")));
+        return Err(
+            name.fail(format_args!("{own:?} is a method of this program; choose another name"))
+        );
     }
     let departures = match fields.get("departures") {
-        Some(node) => node.list()?.iter().map(|n| n.text().map(forever)).collect::<Result<_, _>>()?,
+        Some(node) => {
+            node.list()?.iter().map(|n| n.text().map(forever)).collect::<Result<_, _>>()?
+        }
         None => Vec::new(),
     };
     Ok(Box::leak(Box::new(Card {
@@ -194,7 +200,9 @@ fn widths(node: &Node<'_>) -> Result<WidthRange, ConfigError> {
         let node = fields.need(key)?;
         let ends = node.list()?;
         let [low, high] = ends.as_slice() else {
-            return Err(node.fail("expected the smallest and the largest width, for example [2, 8]"));
+            return Err(
+                node.fail("expected the smallest and the largest width, for example [2, 8]")
+            );
         };
         let low = low.whole(1, 8)?;
         Ok((low as u8, high.whole(low, 8)? as u8))
@@ -260,13 +268,37 @@ command: [python3, \"{here}/mine.py\"]
     fn mistakes_are_named_with_line_and_way_out() {
         for (from, to, expected) in [
             ("tool:", "tol:", "mine.yaml:3: unknown key \"tol\"; did you mean \"tool\"?"),
-            ("name: mine", "name: minmax", "mine.yaml:1: name: \"minmax\" is a method of this program"),
+            (
+                "name: mine",
+                "name: minmax",
+                "mine.yaml:1: name: \"minmax\" is a method of this program",
+            ),
             ("name: mine", "name: fp32", "mine.yaml:1: name: \"fp32\" is a method of this program"),
-            ("[2, 8]", "[8, 2]", "mine.yaml:9: widths.weights[1]: 2 does not fit; expected a whole number from 8 to 8"),
-            ("[2, 8]", "[2]", "mine.yaml:9: widths.weights: expected the smallest and the largest width"),
-            ("needs: unlabelled", "needs: unlabeled", "mine.yaml:11: needs: unknown value \"unlabeled\"; did you mean \"unlabelled\"?"),
-            ("{here}", "{her}", "mine.yaml:14: command[1]: unknown placeholder {her}; did you mean \"here\"?"),
-            ("command: [python3, \"{here}/mine.py\"]", "command: []", "mine.yaml:14: command: an empty list does not fit"),
+            (
+                "[2, 8]",
+                "[8, 2]",
+                "mine.yaml:9: widths.weights[1]: 2 does not fit; expected a whole number from 8 to 8",
+            ),
+            (
+                "[2, 8]",
+                "[2]",
+                "mine.yaml:9: widths.weights: expected the smallest and the largest width",
+            ),
+            (
+                "needs: unlabelled",
+                "needs: unlabeled",
+                "mine.yaml:11: needs: unknown value \"unlabeled\"; did you mean \"unlabelled\"?",
+            ),
+            (
+                "{here}",
+                "{her}",
+                "mine.yaml:14: command[1]: unknown placeholder {her}; did you mean \"here\"?",
+            ),
+            (
+                "command: [python3, \"{here}/mine.py\"]",
+                "command: []",
+                "mine.yaml:14: command: an empty list does not fit",
+            ),
             ("command:", "timeout_s: 0\ncommand:", "mine.yaml:14: timeout_s: 0 does not fit"),
             ("version: 1\n", "", "mine.yaml:1: key \"version\" is missing; add it"),
         ] {

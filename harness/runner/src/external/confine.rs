@@ -77,7 +77,8 @@ impl Allowed {
         // What a card names by itself may lie in a data folder: a repository below one, say.
         read.extend(launch.environment.iter().chain(&launch.files).map(|path| real(path)));
         read.extend([program.to_path_buf(), real(program)]);
-        let beside = launch.files.iter().filter_map(|file| real(file).parent().map(Path::to_path_buf));
+        let beside =
+            launch.files.iter().filter_map(|file| real(file).parent().map(Path::to_path_buf));
         let list = beside.filter(|folder| !guarded.iter().any(|g| g.starts_with(folder))).collect();
         let sinks = SINKS.iter().map(PathBuf::from);
         Ok(Self { read, list, write: sinks.chain([real(folder)]).collect() })

@@ -171,7 +171,10 @@ mod tests {
             assert_eq!(head.last(), Some(&b'\n'));
         }
         let text = String::from_utf8_lossy(&npy_head("<i8", &[7])).into_owned();
-        assert!(text.contains("{'descr': '<i8', 'fortran_order': False, 'shape': (7, ), }"), "{text}");
+        assert!(
+            text.contains("{'descr': '<i8', 'fortran_order': False, 'shape': (7, ), }"),
+            "{text}"
+        );
         assert_eq!(npy_labels(&[1, 2])[64..], [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
     }
 }

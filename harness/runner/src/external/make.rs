@@ -59,10 +59,10 @@ fn command(
     progress(0, 1, "preparing the command");
     let images = granted(order)?;
     let labelled = order.cell.needs == Needs::Labelled;
-    let folder = tempfile::Builder::new()
-        .prefix("quantbench-external-")
-        .tempdir()
-        .map_err(|error| WorkError::Unfit(format!("cannot make a folder for the command: {error}")))?;
+    let folder =
+        tempfile::Builder::new().prefix("quantbench-external-").tempdir().map_err(|error| {
+            WorkError::Unfit(format!("cannot make a folder for the command: {error}"))
+        })?;
     let spec = order.cell.spec.as_ref();
     let job = Job {
         schema: SCHEMA,
@@ -99,7 +99,8 @@ fn command(
         // An empty log says nothing that the row does not.
         let _ = std::fs::remove_file(&log);
     }
-    let report = Report::parse(&left(folder.path(), "report.json")?).map_err(WorkError::WrongFile)?;
+    let report =
+        Report::parse(&left(folder.path(), "report.json")?).map_err(WorkError::WrongFile)?;
     let onnx = left(folder.path(), "artefact.onnx")?;
     let read = images.as_ref().map_or(0, |images| images.indices().len() as u64);
     let mut notes = vec![format!("made by {}", report.tool)];
@@ -138,7 +139,10 @@ fn left(folder: &Path, name: &str) -> Result<Vec<u8>, WorkError> {
         return Err(wrong("it is no regular file".to_string()));
     }
     if found.len() > LARGEST {
-        return Err(wrong(format!("{} bytes are too many; expected at most {LARGEST}", found.len())));
+        return Err(wrong(format!(
+            "{} bytes are too many; expected at most {LARGEST}",
+            found.len()
+        )));
     }
     std::fs::read(&path).map_err(|error| wrong(error.to_string()))
 }

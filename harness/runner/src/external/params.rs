@@ -76,8 +76,14 @@ mod tests {
     #[test]
     fn defaults_outside_their_range_are_refused() {
         for (text, expected) in [
-            ("a: {default: 0, from: 1, to: 9, help: h}", "p.yaml:1: a.default: parameter a: 0 does not fit"),
-            ("a: {default: z, choices: [x, y], help: h}", "p.yaml:1: a.default: parameter a: z does not fit"),
+            (
+                "a: {default: 0, from: 1, to: 9, help: h}",
+                "p.yaml:1: a.default: parameter a: 0 does not fit",
+            ),
+            (
+                "a: {default: z, choices: [x, y], help: h}",
+                "p.yaml:1: a.default: parameter a: z does not fit",
+            ),
             ("a: {default: 1, help: h}", "p.yaml:1: a: key \"from\" is missing"),
             ("a: {default: [1], help: h}", "p.yaml:1: a.default: expected true, false"),
             ("a: {default: 1, form: 1, to: 9, help: h}", "p.yaml:1: a: unknown key \"form\""),

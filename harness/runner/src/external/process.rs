@@ -137,15 +137,18 @@ fn confined(order: &Order<'_>) -> Result<&'static str, ProcessError> {
         .env("HOME", order.folder)
         .env("TMPDIR", &temporary)
         // Python: nothing beside the scripts, and the same order of sets in every run.
-        .envs([("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONNOUSERSITE", "1"), ("PYTHONHASHSEED", "0")])
+        .envs([
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+            ("PYTHONNOUSERSITE", "1"),
+            ("PYTHONHASHSEED", "0"),
+        ])
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors);
     own_group(&mut command);
     let means = enter(order.allowed).map_err(ProcessError::Confine)?;
-    let mut child = command
-        .spawn()
-        .map_err(|e| start(&format!("cannot start {}", program.display()), e))?;
+    let mut child =
+        command.spawn().map_err(|e| start(&format!("cannot start {}", program.display()), e))?;
     let running = || RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     *running() = Some((child.id(), order.folder.to_path_buf()));
     let ended = wait(&mut child, Duration::from_secs(order.launch.timeout_s));
@@ -181,7 +184,11 @@ fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
 
 fn words(log: &Path) -> String {
     let lines = last_lines(log, 3);
-    if lines.is_empty() { String::new() } else { format!("; its last words: {}", lines.join(" | ")) }
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("; its last words: {}", lines.join(" | "))
+    }
 }
 
 /// Puts the command into a process group of its own, and has the system end it with us.

@@ -44,7 +44,10 @@ impl Report {
         let report: Self = serde_json::from_slice(text)
             .map_err(|error| format!("report.json: {error}; expected schema, tool and, if any, notes, synthetic_images and cost"))?;
         if report.schema != SCHEMA {
-            return Err(format!("report.json: schema {} does not fit; expected {SCHEMA}", report.schema));
+            return Err(format!(
+                "report.json: schema {} does not fit; expected {SCHEMA}",
+                report.schema
+            ));
         }
         let (most, longest) = NOTES;
         if report.tool.trim().is_empty() || report.tool.len() > longest {
@@ -75,7 +78,8 @@ mod tests {
 
     #[test]
     fn reports_are_checked() {
-        let good = br#"{"schema": 1, "tool": "t 1", "notes": ["n"], "cost": {"wall_s": 1, "cpu_s": 2}}"#;
+        let good =
+            br#"{"schema": 1, "tool": "t 1", "notes": ["n"], "cost": {"wall_s": 1, "cpu_s": 2}}"#;
         let report = Report::parse(good).unwrap();
         assert_eq!(report.cost().map(|c| c.cpu_s), Some(2.0));
         for (text, expected) in [
@@ -84,7 +88,10 @@ mod tests {
             (r#"{"schema": 2, "tool": "t"}"#, "report.json: schema 2 does not fit; expected 1"),
             (r#"{"schema": 1, "tool": " "}"#, "report.json: tool does not fit"),
             (r#"{"schema": 1, "tool": "t", "note": []}"#, "report.json: unknown field `note`"),
-            (r#"{"schema": 1, "tool": "t", "cost": {"wall_s": -1, "cpu_s": 0}}"#, "report.json: cost does not fit"),
+            (
+                r#"{"schema": 1, "tool": "t", "cost": {"wall_s": -1, "cpu_s": 0}}"#,
+                "report.json: cost does not fit",
+            ),
         ] {
             let message = Report::parse(text.as_bytes()).unwrap_err();
             assert!(message.starts_with(expected), "{message}");

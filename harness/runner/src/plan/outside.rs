@@ -70,7 +70,8 @@ pub(super) fn file(
             (String::new(), Some(text))
         }
     };
-    let maker = Maker::Artefact { tool: artefact.tool.clone(), sha256, note: artefact.note.clone() };
+    let maker =
+        Maker::Artefact { tool: artefact.tool.clone(), sha256, note: artefact.note.clone() };
     let path = found.map(|path| std::path::absolute(&path).unwrap_or(path)).unwrap_or_default();
     let outside = Outside { maker, foreign: Foreign::File(path), missing };
     Ok((card(entry, artefact), outside))

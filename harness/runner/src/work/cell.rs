@@ -104,7 +104,12 @@ impl Work<'_, '_> {
         Ok(Images::new(split, chosen, &self.order.model.preprocess)?)
     }
 
-    pub(super) fn same_data(&self, part: Part, planned: &str, found: &str) -> Result<(), WorkError> {
+    pub(super) fn same_data(
+        &self,
+        part: Part,
+        planned: &str,
+        found: &str,
+    ) -> Result<(), WorkError> {
         if planned == found {
             return Ok(());
         }

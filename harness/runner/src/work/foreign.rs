@@ -90,7 +90,9 @@ impl Work<'_, '_> {
 /// What a command said, or what the survey says about a file.
 fn notes(maker: Option<&Maker>, mut notes: Vec<String>) -> Vec<String> {
     if let Some(Maker::Artefact { tool, note, .. }) = maker {
-        notes.push(format!("a file made by {tool}; its cost and the data it saw are not known here"));
+        notes.push(format!(
+            "a file made by {tool}; its cost and the data it saw are not known here"
+        ));
         notes.extend(note.clone());
     }
     notes
