@@ -212,6 +212,11 @@ mod tests {
             assert!(builtin.dataset(&model.dataset).is_ok(), "{}", model.name);
         }
         assert!(builtin.profiles().count() > 0);
+        let externals: Vec<&str> = folder.externals().map(|e| e.card.name).collect();
+        assert_eq!(externals, ["nncf", "ort-entropy", "ort-minmax", "ort-percentile"]);
+        for external in folder.externals() {
+            external.maker().unwrap();
+        }
     }
 
     #[test]

@@ -116,10 +116,22 @@ pub(super) fn program(launch: &Launch) -> Result<PathBuf, String> {
 pub(super) fn run(order: &Order<'_>) -> Result<&'static str, ProcessError> {
     // Confinement is a one-way street for a thread, so the command gets a thread of its own.
     let outcome = std::thread::scope(|scope| scope.spawn(|| confined(order)).join());
-    outcome.unwrap_or_else(|_| Err(ProcessError::Confine("its thread panicked".to_string())))
+    let panicked = || ProcessError::Confine("its thread panicked".to_string());
+    let (means, ended) = outcome.map_err(|_| panicked())??;
+    match ended {
+        Some(status) if status.success() => Ok(means),
+        Some(status) => {
+            Err(ProcessError::Ended { end: described(status), words: words(order.log) })
+        }
+        None => {
+            let limit_s = order.launch.timeout_s;
+            Err(ProcessError::Timeout { limit_s, words: words(order.log) })
+        }
+    }
 }
 
-fn confined(order: &Order<'_>) -> Result<&'static str, ProcessError> {
+/// The means of confinement, and how the command ended: none if its time was over.
+fn confined(order: &Order<'_>) -> Result<(&'static str, Option<ExitStatus>), ProcessError> {
     let program = program(order.launch).map_err(ProcessError::NotFound)?;
     let start = |what: &str, source| ProcessError::Start { what: what.to_string(), source };
     let log = File::create(order.log)
@@ -155,17 +167,11 @@ fn confined(order: &Order<'_>) -> Result<&'static str, ProcessError> {
     // Whatever it started goes with it, also after a good end.
     end_group(child.id());
     *running() = None;
-    match ended.map_err(|e| start("cannot wait for the command", e))? {
-        Some(status) if status.success() => Ok(means),
-        Some(status) => {
-            Err(ProcessError::Ended { end: described(status), words: words(order.log) })
-        }
-        None => {
-            let _ = child.wait();
-            let limit_s = order.launch.timeout_s;
-            Err(ProcessError::Timeout { limit_s, words: words(order.log) })
-        }
+    let ended = ended.map_err(|e| start("cannot wait for the command", e))?;
+    if ended.is_none() {
+        let _ = child.wait();
     }
+    Ok((means, ended))
 }
 
 /// How the command ended; none if it had not when its time was over.
