@@ -54,7 +54,9 @@ impl Reader<'_> {
         self.proto.node.retain(|n| !readers.contains(n));
         if alone {
             self.proto.node.remove(self.position(&quantize));
-            outputs.iter().for_each(|output| self.rename_reads(output, &source));
+            for output in &outputs {
+                self.rename_reads(output, &source);
+            }
             self.grids.insert(source, grid);
             return Ok(());
         }
@@ -64,7 +66,9 @@ impl Reader<'_> {
             let first = outputs[0].clone();
             outputs.into_iter().partition(|o| *o == first || self.is_output(o))
         };
-        same.iter().for_each(|output| self.rename_reads(output, &kept[0]));
+        for output in &same {
+            self.rename_reads(output, &kept[0]);
+        }
         let copy = |output: &String| NodeProto {
             op_type: Some("Identity".to_string()),
             name: Some(output.clone()),

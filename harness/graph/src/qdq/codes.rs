@@ -53,14 +53,12 @@ pub(super) fn read(tensor: &TensorProto) -> Option<Vec<i32>> {
         });
     }
     let (bits, signed) = container(kind)?;
-    match &tensor.raw_data {
-        Some(raw) => unpack(raw, count, bits, signed).ok(),
-        // One byte for each value of 8 bits, or for the several values that fit into one.
-        None => {
-            let bytes: Vec<u8> = tensor.int32_data.iter().map(|&v| v as u8).collect();
-            unpack(&bytes, count, bits, signed).ok()
-        }
+    if let Some(raw) = &tensor.raw_data {
+        return unpack(raw, count, bits, signed).ok();
     }
+    // One byte for each value of 8 bits, or for the several values that fit into one.
+    let bytes: Vec<u8> = tensor.int32_data.iter().map(|&v| v as u8).collect();
+    unpack(&bytes, count, bits, signed).ok()
 }
 
 #[cfg(test)]

@@ -144,8 +144,10 @@ fn npy_labels(labels: &[u16]) -> Vec<u8> {
 /// Head of a `.npy` file, version 1.0: magic, version, length, a Python dictionary, padded so
 /// that the data begin at a multiple of 64 bytes.
 fn npy_head(kind: &str, dims: &[usize]) -> Vec<u8> {
-    let dims: String = dims.iter().map(|d| format!("{d}, ")).collect();
-    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({dims}), }}");
+    let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
+    // With a comma behind it also a single dimension is a tuple.
+    let dims = dims.join(", ");
+    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({dims},), }}");
     let before = 10;
     let length = (before + text.len() + 1).next_multiple_of(64) - before;
     text.push_str(&" ".repeat(length - 1 - text.len()));

@@ -147,7 +147,7 @@ fn artefact_id(cell: &Cell, sources: &Sources<'_>) -> String {
             draw: cell.draw,
         }),
         seed: cell.seed,
-        maker: cell.maker.as_ref().map(|maker| maker.identity()),
+        maker: cell.maker.as_ref().map(quantbench_core::Maker::identity),
     })
 }
 
@@ -195,8 +195,8 @@ mod tests {
         }
     }
 
-    fn made(identity: &str) -> Option<Maker> {
-        Some(Maker::External { tool: "t".into(), identity: identity.into() })
+    fn made(identity: &str) -> Maker {
+        Maker::External { tool: "t".into(), identity: identity.into() }
     }
 
     fn with(preprocess: &Preprocess) -> Sources<'_> {
@@ -277,8 +277,8 @@ mod tests {
             ids(&Cell { draw: Some(1), ..cell() }, &with(&p)),
             ids(&Cell { calibration_images: 65, ..cell() }, &with(&p)),
             ids(&Cell { seed: Some(1), ..cell() }, &with(&p)),
-            ids(&Cell { maker: made("a"), ..cell() }, &with(&p)),
-            ids(&Cell { maker: made("b"), ..cell() }, &with(&p)),
+            ids(&Cell { maker: Some(made("a")), ..cell() }, &with(&p)),
+            ids(&Cell { maker: Some(made("b")), ..cell() }, &with(&p)),
             ids(&Cell { method_version: 2, ..cell() }, &with(&p)),
             ids(&Cell { method: "mse".into(), ..cell() }, &with(&p)),
             ids(&cell(), &Sources { model_sha256: "bb", ..with(&p) }),

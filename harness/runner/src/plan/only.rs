@@ -101,7 +101,7 @@ fn names(key: &str, planned: &PlannedCell) -> Option<Vec<String>> {
             // The method with its own parameters is the second part of the label.
             let label = planned.label.split('/').nth(1).unwrap_or_default();
             vec![cell.method.clone(), label.to_string()]
-        },
+        }
         "bits" => cell.spec.iter().flat_map(|s| [s.bits.to_string(), label::spec(s)]).collect(),
         "calibration" => vec![cell.draw.map(|_| cell.calibration_images.to_string())?],
         _ => vec![cell.draw?.to_string()],

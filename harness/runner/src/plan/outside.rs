@@ -54,21 +54,18 @@ pub(super) fn file(
     let file = &artefact.file.value;
     let beside: PathBuf = Path::new(&survey.origin).parent().unwrap_or(Path::new("")).join(file);
     let found = Some(beside).filter(|path| path.is_file()).or_else(|| roots.find(file));
-    let (sha256, missing) = match &found {
-        Some(path) => {
-            let bytes = std::fs::read(path)
-                .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-            (sha256_hex(&bytes), None)
-        }
-        None => {
-            let searched = roots.described();
-            let text = format!(
-                "artefact {}: {file} is neither beside the survey nor in one of the data folders \
-                 ({searched}); put it there or correct the path",
-                name.value
-            );
-            (String::new(), Some(text))
-        }
+    let (sha256, missing) = if let Some(path) = &found {
+        let bytes = std::fs::read(path)
+            .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        (sha256_hex(&bytes), None)
+    } else {
+        let searched = roots.described();
+        let text = format!(
+            "artefact {}: {file} is neither beside the survey nor in one of the data folders \
+             ({searched}); put it there or correct the path",
+            name.value
+        );
+        (String::new(), Some(text))
     };
     let maker =
         Maker::Artefact { tool: artefact.tool.clone(), sha256, note: artefact.note.clone() };

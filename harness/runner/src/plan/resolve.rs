@@ -115,8 +115,11 @@ struct Named {
     card: &'static Card,
     outside: Option<Outside>,
     /// What data a spec and parameters are granted.
-    needs: Box<dyn Fn(&Spec, &Params) -> Needs>,
+    needs: Box<NeedsOf>,
 }
+
+/// What data a spec and parameters are granted.
+type NeedsOf = dyn Fn(&Spec, &Params) -> Needs;
 
 fn method(
     survey: &Survey,

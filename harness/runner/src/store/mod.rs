@@ -203,15 +203,15 @@ impl Store {
 
     /// An artefact's bytes, unless it is not there or was damaged.
     pub fn artefact(&self, id: &str) -> Option<(Vec<u8>, ArtefactFacts)> {
-        self.held(&self.artefact_path(id, PACKED))
+        Self::held(&self.artefact_path(id, PACKED))
     }
 
     /// The ONNX file of an external method, unless it is not there or was damaged.
     pub fn foreign(&self, id: &str) -> Option<(Vec<u8>, ArtefactFacts)> {
-        self.held(&self.artefact_path(id, FOREIGN))
+        Self::held(&self.artefact_path(id, FOREIGN))
     }
 
-    fn held(&self, path: &Path) -> Option<(Vec<u8>, ArtefactFacts)> {
+    fn held(path: &Path) -> Option<(Vec<u8>, ArtefactFacts)> {
         let facts: ArtefactFacts =
             serde_json::from_slice(&fs::read(path.with_extension("json")).ok()?).ok()?;
         let bytes = fs::read(path).ok()?;

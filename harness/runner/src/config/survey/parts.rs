@@ -6,7 +6,9 @@ use quantbench_core::card::{Family, ParamValue, Params};
 use serde_yaml::Value;
 
 use super::keys::{ARTEFACT, CALIBRATION, FAMILIES, MAX_NUMBER, METHOD};
-use super::{ArtefactEntry, At, Calibration, MethodEntry, named, names, numbers, placed, specs, unique};
+use super::{
+    ArtefactEntry, At, Calibration, MethodEntry, named, names, numbers, placed, specs, unique,
+};
 use crate::config::error::ConfigError;
 use crate::config::yaml::Node;
 
