@@ -32,8 +32,8 @@ fn our_own_exports_give_back_widths_sizes_and_bit_operations() {
                     assert_eq!(read.weights[name].dequantize(), tensor.dequantize(), "{case}");
                 }
                 let (have, want) = (encode(&read).len(), encode(&artefact).len());
-                // A Clip to fewer levels stays in the graph.
-                assert!(have.abs_diff(want) * 5 < want, "{case}: {have} and {want} packed bytes");
+                // A Clip to fewer levels stays in the graph: some bytes for each site.
+                assert!(have.abs_diff(want) < 1024, "{case}: {have} and {want} packed bytes");
             }
         }
     }
