@@ -1,5 +1,7 @@
 //! What a method gets to run graphs with.
 
+use std::sync::{Mutex, PoisonError};
+
 use quantbench_core::{ImageSource, Tensor};
 use quantbench_graph::Graph;
 
@@ -7,6 +9,11 @@ use crate::error::EngineError;
 use crate::runtime::Runtime;
 use crate::session::{Each, Optimisation, Options, Session};
 use crate::stream::stream;
+use crate::tapping::Tapping;
+use crate::turns::Turns;
+
+/// Batches at once at most: each holds all its tapped values in memory.
+const ABREAST: usize = 4;
 
 /// Runs graphs for a method: the runtime and the number of threads that it may use.
 #[derive(Debug, Clone, Copy)]
@@ -58,37 +65,60 @@ impl Engine {
         batch: usize,
         each: &mut Each<'_>,
     ) -> Result<(), EngineError> {
-        let mut wanted: Vec<&str> = Vec::new();
-        for value in values.iter().filter(|v| **v != graph.input()) {
-            if !wanted.contains(value) {
-                wanted.push(value);
-            }
-        }
-        let mut session = if wanted.is_empty() {
-            None
-        } else {
-            let bytes = graph.ending_in(&wanted)?.to_bytes();
-            Some(self.session_of(&bytes, Optimisation::Float, graph.origin())?)
-        };
-        // For each output of the session, where in `values` it is wanted.
-        let at = |name: &str| -> Vec<usize> {
-            (0..values.len()).filter(|i| values[*i] == name).collect()
-        };
-        let image = at(graph.input());
-        let places: Vec<Vec<usize>> =
-            session.iter().flat_map(|s| s.outputs().iter().map(|name| at(name))).collect();
-        let batch = session.as_ref().and_then(Session::fixed_batch).unwrap_or(batch);
-        stream(images, batch, &mut |_, tensor| {
-            for &index in &image {
-                each(index, &tensor.dims, &tensor.data);
-            }
-            let Some(session) = &mut session else { return Ok(()) };
-            session.run_each(&tensor, &mut |output, dims, data| {
-                for &index in &places[output] {
-                    each(index, dims, data);
+        let mut tapping = Tapping::new(*self, graph, values)?;
+        stream(images, tapping.batch(batch), &mut |_, tensor| {
+            tapping.run(&tensor, &mut |lent| {
+                for (index, value) in lent {
+                    each(*index, value.dims, value.data);
                 }
             })
         })
+    }
+
+    /// As [`Engine::taps`] with several batches at once, each on its own threads, which wastes
+    /// less time on waiting than several threads within an operation.
+    ///
+    /// `look` sees a value on the thread of its batch, while other batches run; `take` then gets
+    /// the value's position in `values`, its numbers and what `look` gave, batch after batch in
+    /// their order, so that results need not depend on threads.
+    ///
+    /// The memory held is that of up to four batches.
+    ///
+    /// # Errors
+    /// As [`Engine::taps`].
+    pub fn taps_in_turn<L>(
+        &self,
+        graph: &Graph,
+        values: &[&str],
+        images: &dyn ImageSource,
+        batch: usize,
+        look: &(dyn Fn(usize, &[f32]) -> L + Sync),
+        take: &mut (dyn FnMut(usize, &[f32], L) + Send),
+    ) -> Result<(), EngineError> {
+        if batch == 0 {
+            return Err(EngineError::NoBatch);
+        }
+        let abreast = self.threads.min(ABREAST).min(images.len().div_ceil(batch)).max(1);
+        let engine = Self { threads: self.threads / abreast, ..*self };
+        let tappings = (0..abreast).map(|_| Tapping::new(engine, graph, values));
+        let tappings = tappings.collect::<Result<Vec<_>, _>>()?;
+        let batch = tappings.first().map_or(batch, |t| t.batch(batch));
+        let take = &Mutex::new(take);
+        let workers = tappings.into_iter().map(|mut tapping| {
+            move |number: usize, wait: &mut dyn FnMut()| {
+                let tensor = images.batch(number * batch, batch)?;
+                tapping.run(&tensor, &mut |lent| {
+                    let looks: Vec<L> =
+                        lent.iter().map(|(i, value)| look(*i, value.data)).collect();
+                    wait();
+                    let mut take = take.lock().unwrap_or_else(PoisonError::into_inner);
+                    for ((index, value), look) in lent.iter().zip(looks) {
+                        take(*index, value.data, look);
+                    }
+                })
+            }
+        });
+        Turns::new(images.len().div_ceil(batch)).run(workers.collect())
     }
 
     /// The logits of all images as one tensor `[images, classes]`: the first output of the graph.
@@ -127,7 +157,7 @@ impl Engine {
         Ok(all)
     }
 
-    fn session_of(
+    pub(crate) fn session_of(
         &self,
         bytes: &[u8],
         optimisation: Optimisation,

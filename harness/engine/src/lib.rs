@@ -17,8 +17,10 @@ mod part;
 mod runtime;
 mod session;
 mod stream;
+mod tapping;
 #[cfg(test)]
 mod testing;
+mod turns;
 
 pub use engine::Engine;
 pub use error::{EngineError, RuntimeError};

@@ -12,6 +12,15 @@ use crate::runtime::Runtime;
 /// its numbers, which it may look at but not keep.
 pub type Each<'a> = dyn FnMut(usize, &[usize], &[f32]) + 'a;
 
+/// A value for one batch, which may be looked at but not kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lent<'a> {
+    /// Its dimensions, batch first.
+    pub(crate) dims: &'a [usize],
+    /// Its numbers.
+    pub(crate) data: &'a [f32],
+}
+
 /// What ONNX Runtime may do to a graph before it runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Optimisation {
@@ -102,6 +111,22 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_each(&mut self, batch: &Tensor, each: &mut Each<'_>) -> Result<(), EngineError> {
+        self.run_lending(batch, &mut |outputs| {
+            for (index, output) in outputs.iter().enumerate() {
+                each(index, output.dims, output.data);
+            }
+        })
+    }
+
+    /// Runs one batch and lends all outputs together, in the order of [`Session::outputs`].
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn run_lending(
+        &mut self,
+        batch: &Tensor,
+        then: &mut dyn FnMut(&[Lent<'_>]),
+    ) -> Result<(), EngineError> {
         self.check_input(batch)?;
         let Self { inner, origin, outputs: names, .. } = self;
         let failed = |reason: &dyn std::fmt::Display| EngineError::Run {
@@ -111,16 +136,19 @@ impl Session {
         let view = TensorRef::from_array_view((batch.dims.as_slice(), batch.data.as_slice()))
             .map_err(|error| failed(&error))?;
         let outputs = inner.run(ort::inputs![view]).map_err(|error| failed(&error))?;
+        let mut found: Vec<(Vec<usize>, &[f32])> = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             let value = &outputs[index];
             let (shape, data) = value.try_extract_tensor::<f32>().map_err(|_| {
                 let (name, found) = (name.clone(), value.dtype().to_string());
                 EngineError::Output { origin: origin.clone(), name, found }
             })?;
-            let dims: Vec<usize> =
-                shape.iter().map(|d| usize::try_from(*d).unwrap_or_default()).collect();
-            each(index, &dims, data);
+            found.push((
+                shape.iter().map(|d| usize::try_from(*d).unwrap_or_default()).collect(),
+                data,
+            ));
         }
+        then(&found.iter().map(|(dims, data)| Lent { dims, data }).collect::<Vec<_>>());
         Ok(())
     }
 

@@ -1,20 +1,23 @@
 //! Grids of activations from images: what was seen of each site, and an estimator that reads it.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use quantbench_core::source::{ImageSource, SourceError};
 use quantbench_core::{Grid, Tensor};
 use quantbench_graph::{Graph, Site, Sites};
 
-use super::ranges::{Detail, RangeEstimator, Summary};
+use super::ranges::{Detail, Guess, RangeEstimator, Seen, Summary};
 use crate::contract::{Context, MethodError};
 use crate::statistics::Ask;
 
-/// Images per forward pass at most, while values inside a network are looked at.
-///
-/// What was tapped is then still near the processor when it is read, and a pass needs a quarter of
-/// the memory that it needs with the 128 images that suit evaluation. Values do not depend on it.
-const TAPPED: usize = 32;
+/// Images per forward pass at most, while extremes and counts inside a network are looked at: what
+/// was tapped is then still near the processor when it is read. These do not depend on it.
+const TAPPED: usize = 8;
+
+/// Images per forward pass at most where sums of values are kept as well, whose last bits depend
+/// on it.
+const SUMMED: usize = 32;
 
 /// The first images of a source.
 pub struct First<'a> {
@@ -79,7 +82,7 @@ pub fn summaries(
     let Some((shared, granted)) = cx.statistics().zip(images.granted()) else {
         return gather(graph, values, images, detail, cx);
     };
-    let ask = Ask { graph, values, detail, images: images.len(), batch: batch(cx) };
+    let ask = Ask { graph, values, detail, images: images.len(), batch: batch(detail, cx) };
     let found = shared.summaries(&ask, &mut || gather(graph, values, images, detail, cx))?;
     if found.kept {
         granted.count_pass();
@@ -88,8 +91,8 @@ pub fn summaries(
 }
 
 /// Images per forward pass.
-fn batch(cx: &Context<'_>) -> usize {
-    cx.batch.min(TAPPED)
+fn batch(detail: Detail, cx: &Context<'_>) -> usize {
+    cx.batch.min(if detail == Detail::Moments { SUMMED } else { TAPPED })
 }
 
 /// One pass over the images.
@@ -102,7 +105,24 @@ fn gather(
 ) -> Result<Vec<Summary>, MethodError> {
     cx.step(0, 1, "activation ranges")?;
     let mut seen = vec![Summary::empty(detail); values.len()];
-    cx.engine.taps(graph, values, images, batch(cx), &mut |i, _dims, data| seen[i].add(data))?;
+    let guesses: Vec<Mutex<Guess>> = seen.iter().map(|s| Mutex::new(s.guess())).collect();
+    let guess = |i: usize| guesses[i].lock().unwrap_or_else(PoisonError::into_inner);
+    let look = |i: usize, data: &[f32]| {
+        // Not locked while looking.
+        let now = *guess(i);
+        Seen::of(data, now)
+    };
+    cx.engine.taps_in_turn(
+        graph,
+        values,
+        images,
+        batch(detail, cx),
+        &look,
+        &mut |i, data, look| {
+            seen[i].take(data, look);
+            *guess(i) = seen[i].guess();
+        },
+    )?;
     match seen.iter().position(|s| !s.extent.finite) {
         Some(i) => Err(MethodError::NotFinite { what: format!("activation {:?}", values[i]) }),
         None => Ok(seen),

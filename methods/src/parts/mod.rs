@@ -17,4 +17,5 @@ pub mod patches;
 pub mod probe;
 pub mod ranges;
 pub mod reestimate;
+pub(crate) mod vector;
 pub mod weights;

@@ -89,3 +89,34 @@ fn no_images_give_no_logits() {
     let error = engine.logits(&graph(&tiny_net(1)), &images, 4).unwrap_err();
     assert_eq!(error, EngineError::NoImages { origin: "net.onnx".to_string() });
 }
+
+#[test]
+fn taps_in_turn_are_the_taps_at_any_number_of_threads() {
+    let (net, images) = (graph(&tiny_net(1)), Values::random(&[3, 8, 8], 23, 7));
+    let values = ["sum_relu", "image", "logits", "stem", "image"];
+    for threads in [1, 2, 3, 9] {
+        let Some(engine) = engine(threads) else { return };
+        let want = tapped(engine, &values, &images, 4);
+        let mut taps = vec![Vec::new(); values.len()];
+        let look = |i: usize, data: &[f32]| (i, data.len());
+        engine
+            .taps_in_turn(&net, &values, &images, 4, &look, &mut |i, data, seen| {
+                assert_eq!(seen, (i, data.len()));
+                taps[i].extend_from_slice(data);
+            })
+            .unwrap();
+        assert!(taps.iter().zip(&want).all(|(a, b)| *a == b.data), "{threads} threads");
+    }
+}
+
+#[test]
+fn taps_in_turn_tell_what_went_wrong() {
+    let (net, images) = (graph(&tiny_net(1)), Values::random(&[3, 8, 9], 9, 4));
+    let Some(engine) = engine(2) else { return };
+    let run = |values: &[&str], batch| {
+        engine.taps_in_turn(&net, values, &images, batch, &|_, _| (), &mut |_, _, ()| {})
+    };
+    assert_eq!(run(&["stem"], 0), Err(EngineError::NoBatch));
+    assert!(matches!(run(&["stam"], 2), Err(EngineError::Graph(_))));
+    assert!(matches!(run(&["stem"], 2), Err(EngineError::InputShape { .. })));
+}

@@ -22,7 +22,7 @@ use crate::store::statistics::Kept;
 use crate::work::make::Making;
 
 /// Raised whenever our own code gathers something else from the same images.
-const GATHERER: u32 = 1;
+const GATHERER: u32 = 2;
 
 /// Where a cell's statistics are kept, and what else distinguishes them.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ struct Key<'a> {
     gatherer: u32,
     graph: &'a str,
     values: &'a [&'a str],
-    histogram: bool,
+    detail: &'static str,
     data: &'a str,
     preprocess: &'a Preprocess,
     images: usize,
@@ -66,6 +66,15 @@ struct Key<'a> {
     machine: &'a Machine,
     threads: usize,
     jobs: usize,
+}
+
+/// The word of a detail in a [`Key`].
+fn word(detail: Detail) -> &'static str {
+    match detail {
+        Detail::Extent => "extent",
+        Detail::Counts => "counts",
+        Detail::Moments => "moments",
+    }
 }
 
 /// The cost of a method as it adds up.
@@ -141,7 +150,7 @@ impl<'a> Shared<'a> {
             gatherer: GATHERER,
             graph: &sha256_hex(&graph.to_bytes()),
             values: ask.values,
-            histogram: ask.detail == Detail::Histogram,
+            detail: word(ask.detail),
             data: train,
             preprocess: making.preprocess,
             images: ask.images,
@@ -157,10 +166,9 @@ impl<'a> Shared<'a> {
 
     /// What is kept under an id, if it is what was asked for.
     fn kept(&self, id: &str, ask: &Ask<'_>) -> Option<Kept> {
-        let histogram = ask.detail == Detail::Histogram;
         self.sharing.store.statistics(id).filter(|kept| {
             kept.summaries.len() == ask.values.len()
-                && kept.summaries.iter().all(|s| s.histogram.is_some() == histogram)
+                && kept.summaries.iter().all(|s| s.detail() == ask.detail)
         })
     }
 }

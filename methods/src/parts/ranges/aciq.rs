@@ -131,7 +131,7 @@ impl RangeEstimator for Aciq {
     }
 
     fn detail(&self) -> Detail {
-        Detail::Histogram
+        Detail::Moments
     }
 
     fn activation(&self, seen: &Summary, bits: Bits) -> Grid {

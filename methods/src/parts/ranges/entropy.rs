@@ -35,7 +35,7 @@ impl RangeEstimator for Entropy {
     }
 
     fn detail(&self) -> Detail {
-        Detail::Histogram
+        Detail::Counts
     }
 
     fn activation(&self, seen: &Summary, bits: Bits) -> Grid {

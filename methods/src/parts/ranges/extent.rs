@@ -1,8 +1,6 @@
 //! Smallest and largest value of a slice in one vectorisable sweep.
 
-use rayon::prelude::*;
-
-use super::CHUNK;
+use crate::parts::vector::vectorised;
 
 /// Lanes of the sweep: enough for two AVX-512 registers and harmless on smaller machines.
 const LANES: usize = 32;
@@ -25,12 +23,16 @@ impl Extent {
     /// The extent of nothing.
     pub const EMPTY: Extent = Extent { lo: f32::INFINITY, hi: f32::NEG_INFINITY, finite: true };
 
-    /// The extent of a slice, on this thread.
+    /// The extent of a slice.
     pub fn of(values: &[f32]) -> Self {
-        Self::and_zeros(values).0
+        vectorised(
+            #[inline(always)]
+            || Self::and_zeros(values).0,
+        )
     }
 
     /// The extent of a slice and how many of its values are zero.
+    #[inline(always)]
     pub(super) fn and_zeros(values: &[f32]) -> (Self, u64) {
         let mut lo = [f32::INFINITY; LANES];
         let mut hi = [f32::NEG_INFINITY; LANES];
@@ -56,11 +58,6 @@ impl Extent {
         }
         let zeros: u64 = none.iter().map(|&n| u64::from(n)).sum();
         (all, zeros + rest.iter().filter(|v| **v == 0.0).count() as u64)
-    }
-
-    /// The extent of a slice, spread over the worker threads.
-    pub fn of_parallel(values: &[f32]) -> Self {
-        values.par_chunks(CHUNK).map(Self::of).reduce(|| Self::EMPTY, Self::join)
     }
 
     /// The extent of both.
@@ -97,7 +94,6 @@ mod tests {
             let lo = values.iter().copied().fold(f32::INFINITY, f32::min);
             let hi = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             prop_assert_eq!(extent, Extent { lo, hi, finite: true });
-            prop_assert_eq!(Extent::of_parallel(&values), extent);
         }
 
         #[test]

@@ -4,20 +4,24 @@
 //! against one level `q` is `S2 - 2 q S1 + q^2 N` without any approximation. Only bins in which a
 //! rounding threshold lies are estimated, from a uniform density within the bin.
 //!
+//! Where the counts alone are asked for, the sums stay zero, and counting is about twice as fast.
+//!
 //! # A range that nobody knows beforehand
 //! Bins are `2^e` wide and begin at multiples of that, so zero lies on an edge. When a value falls
 //! outside, bins are merged in pairs until it fits, and their moments add up. In the end the
 //! larger side of zero spans 2,048 to 4,096 bins, whatever came first.
 //!
 //! # Precision
-//! A value's position in its bin is rounded to the nearest 65,536th of the bin's width, the bin
+//! Counts alone are exact. With moments, a value's position in its bin is rounded to the nearest 65,536th of the bin's width, the bin
 //! being that of the rounded value. For values above a 32nd of the largest magnitude that is
-//! exact in FP32. The positions and their squares are added as integers, so that a batch gives the
-//! same sums however it is spread over threads; batches are then added in FP64.
+//! exact in FP32. The positions and their squares are added as integers; batches are then added in
+//! FP64, in their order.
 
-use rayon::prelude::*;
+mod counted;
 
-use super::{CHUNK, Extent};
+use super::{Detail, Extent};
+pub use counted::Counted;
+use counted::{PLACE, Part, Table};
 
 /// Bins on either side of zero.
 const HALF: usize = 4096;
@@ -25,27 +29,24 @@ const HALF: usize = 4096;
 /// Number of bins in memory.
 pub const BINS: usize = 2 * HALF;
 
-/// Bits of a value's position within its bin.
-const PLACE: u32 = 16;
-
 /// Narrowest bins, as a power of two: scaling by `2^PLACE / 2^e` must stay within FP32.
 const NARROWEST: i32 = -100;
-
-/// Values that one [`Table`] takes at most: its counts have 24 bits.
-const ROOM: usize = 1 << 23;
-
-/// Bits of a [`Table`] entry below the count.
-const COUNT_AT: u32 = 40;
-
-/// Values that stay in the nearest cache between their sweep and their counting.
-const BLOCK: usize = 1024;
 
 /// Count, sum and sum of squares of the values in a bin.
 pub(super) type Bin = [f64; 3];
 
+/// How values are counted: whether with moments, and in how wide bins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guess {
+    moments: bool,
+    exponent: Option<i32>,
+}
+
 /// Equally wide bins around zero that widen as values ask for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
+    /// Whether sums are kept beside counts.
+    moments: bool,
     /// The bins' width as a power of two; none before the first value that is not zero.
     exponent: Option<i32>,
     /// All bins: bin `i` begins at `i - HALF` widths.
@@ -53,61 +54,85 @@ pub struct Histogram {
     zeros: u64,
 }
 
-impl Default for Histogram {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Histogram {
-    /// A histogram of nothing.
-    pub fn new() -> Self {
-        Self { exponent: None, bins: vec![[0.0; 3]; BINS], zeros: 0 }
+    /// A histogram of nothing; none if its detail asks for none.
+    pub fn new(detail: Detail) -> Option<Self> {
+        let moments = match detail {
+            Detail::Extent => return None,
+            Detail::Counts => false,
+            Detail::Moments => true,
+        };
+        Some(Self { moments, exponent: None, bins: vec![[0.0; 3]; BINS], zeros: 0 })
     }
 
-    /// Adds values, spread over the worker threads, and gives their extent.
+    /// Adds values and gives their extent.
     ///
     /// Values are counted only if all of them are finite, which the extent tells.
     pub fn add(&mut self, values: &[f32]) -> Extent {
-        values.chunks(ROOM).map(|some| self.add_some(some)).fold(Extent::EMPTY, Extent::join)
+        let counted = Counted::of(values, self.guess());
+        self.take(values, counted)
     }
 
-    fn add_some(&mut self, values: &[f32]) -> Extent {
-        let mut part = Part::of(values, self.exponent);
+    /// What the next values will most likely have to be counted with.
+    pub fn guess(&self) -> Guess {
+        Guess { moments: self.moments, exponent: self.exponent }
+    }
+
+    /// As [`Histogram::add`], of values that were counted before. What results does not depend on
+    /// the guess that they were counted with.
+    pub fn take(&mut self, values: &[f32], counted: Counted) -> Extent {
+        counted
+            .parts(values)
+            .map(|(some, part)| self.take_part(some, part))
+            .fold(Extent::EMPTY, Extent::join)
+    }
+
+    fn take_part(&mut self, values: &[f32], mut part: Part) -> Extent {
         if !part.extent.finite {
             return part.extent;
         }
-        // The range was too narrow, which after the first batches is rare: once more.
         if !fits(part.extent, self.exponent) {
             self.widen(needed(part.extent.max_abs()));
-            part = Part::of(values, self.exponent);
+        }
+        // The guess was wrong, which after the first batches is rare: once more.
+        if part.guess != self.guess() {
+            part = Part::of(values, self.guess());
         }
         self.zeros += part.zeros;
         if let (Some(table), Some(exponent)) = (&part.table, self.exponent) {
-            self.take(table, part.zeros, exponent);
+            self.take_table(table, part.zeros, exponent);
         }
         part.extent
     }
 
-    /// Adds integer sums of places within bins as moments of values.
-    fn take(&mut self, table: &Table, zeros: u64, exponent: i32) {
+    /// Adds counts, and integer sums of places within bins as moments of values.
+    fn take_table(&mut self, table: &Table, zeros: u64, exponent: i32) {
         let width = power(exponent);
         let unit = power(exponent - PLACE as i32);
-        for (i, (bin, &[packed, squares])) in self.bins.iter_mut().zip(&table.0).enumerate() {
-            let mut n = packed >> COUNT_AT;
-            if i == HALF {
-                n -= zeros;
+        match table {
+            Table::Counts(counts) => {
+                for (bin, &n) in self.bins.iter_mut().zip(counts) {
+                    bin[0] += f64::from(n);
+                }
             }
-            if n == 0 {
-                continue;
+            Table::Moments(sums) => {
+                for (i, (bin, &sums)) in self.bins.iter_mut().zip(sums).enumerate() {
+                    let (mut n, first, second) = counted::unpack(sums);
+                    if i == HALF {
+                        n -= zeros;
+                    }
+                    if n == 0 {
+                        continue;
+                    }
+                    let n = n as f64;
+                    let left = (i as f64 - HALF as f64) * width;
+                    let first = first as f64 * unit;
+                    let second = second as f64 * (unit * unit);
+                    bin[0] += n;
+                    bin[1] += n * left + first;
+                    bin[2] += n * left * left + 2.0 * left * first + second;
+                }
             }
-            let n = n as f64;
-            let left = (i as f64 - HALF as f64) * width;
-            let first = (packed & ((1 << COUNT_AT) - 1)) as f64 * unit;
-            let second = squares as f64 * (unit * unit);
-            bin[0] += n;
-            bin[1] += n * left + first;
-            bin[2] += n * left * left + 2.0 * left * first + second;
         }
     }
 
@@ -126,6 +151,11 @@ impl Histogram {
         self.bins = merged;
     }
 
+    /// How much is known.
+    pub fn detail(&self) -> Detail {
+        if self.moments { Detail::Moments } else { Detail::Counts }
+    }
+
     /// The width's power of two, the number of zeros, and the bins that hold a value by their
     /// index: all there is to keep.
     pub(super) fn parts(&self) -> (Option<i32>, u64, Vec<(usize, Bin)>) {
@@ -135,11 +165,12 @@ impl Histogram {
 
     /// The histogram of such parts; none if a bin or the width is impossible.
     pub(super) fn from_parts(
+        moments: bool,
         exponent: Option<i32>,
         zeros: u64,
         held: &[(usize, Bin)],
     ) -> Option<Self> {
-        let mut whole = Self { exponent, zeros, ..Self::new() };
+        let mut whole = Self { moments, exponent, bins: vec![[0.0; 3]; BINS], zeros };
         if exponent.is_some_and(|e| !(NARROWEST..=128).contains(&e)) {
             return None;
         }
@@ -180,7 +211,7 @@ impl Histogram {
         })
     }
 
-    /// Sum of squared errors of an unsigned affine grid with codes `0 ..= top`.
+    /// Sum of squared errors of an unsigned affine grid with codes `0 ..= top`; asks for moments.
     pub fn squared_error(&self, scale: f32, zero_point: i32, top: i32) -> f64 {
         let (s, z, top) = (f64::from(scale), f64::from(zero_point), f64::from(top));
         let code = |x: f64| ((x / s).round_ties_even() + z).clamp(0.0, top);
@@ -236,114 +267,18 @@ fn fits(extent: Extent, exponent: Option<i32>) -> bool {
     magnitude == 0.0 || exponent.is_some_and(|e| needed(magnitude) <= e)
 }
 
-/// Per bin the count above [`COUNT_AT`] bits of the sum of places, and the sum of their squares.
-struct Table(Box<[[u64; 2]]>);
-
-/// What was seen of some values.
-struct Part {
-    extent: Extent,
-    zeros: u64,
-    /// Zeros included, in the bin that begins at zero; none as soon as a value did not fit.
-    table: Option<Table>,
-}
-
-impl Part {
-    fn new(exponent: Option<i32>) -> Self {
-        let table = exponent.map(|_| Table(vec![[0; 2]; BINS].into_boxed_slice()));
-        Self { extent: Extent::EMPTY, zeros: 0, table }
-    }
-
-    /// At most [`ROOM`] values.
-    fn of(values: &[f32], exponent: Option<i32>) -> Self {
-        if values.len() <= CHUNK {
-            let mut part = Self::new(exponent);
-            part.add(values, exponent);
-            return part;
-        }
-        let chunks = values.par_chunks(CHUNK);
-        let parts = chunks.fold(
-            || Self::new(exponent),
-            |mut part, chunk| {
-                part.add(chunk, exponent);
-                part
-            },
-        );
-        // Whichever threads make which parts: extents and integers add up to the same.
-        parts.reduce_with(Self::join).unwrap_or_else(|| Self::new(exponent))
-    }
-
-    fn add(&mut self, values: &[f32], exponent: Option<i32>) {
-        for block in values.chunks(BLOCK) {
-            let (extent, zeros) = Extent::and_zeros(block);
-            self.extent = self.extent.join(extent);
-            self.zeros += zeros;
-            let fits = extent.finite && fits(extent, exponent);
-            if let (Some(table), Some(exponent), true) = (&mut self.table, exponent, fits) {
-                table.count(block, zeros, exponent);
-            } else {
-                self.table = None;
-            }
-        }
-    }
-
-    fn join(mut self, other: Self) -> Self {
-        self.extent = self.extent.join(other.extent);
-        self.zeros += other.zeros;
-        self.table = match (self.table, other.table) {
-            (Some(mut a), Some(b)) => {
-                for (sums, more) in a.0.iter_mut().zip(&b.0) {
-                    sums[0] += more[0];
-                    sums[1] += more[1];
-                }
-                Some(a)
-            }
-            _ => None,
-        };
-        self
-    }
-}
-
-impl Table {
-    /// Counts at most [`BLOCK`] values that fit.
-    fn count(&mut self, values: &[f32], zeros: u64, exponent: i32) {
-        // Adding 1.5 * 2^52 leaves the nearest integer in the low bits: a rounding that every
-        // instruction set can do to several values at once.
-        const MAGIC: f64 = 6_755_399_441_055_744.0;
-        let scale = power(PLACE as i32 - exponent);
-        let mut codes = [0i32; BLOCK];
-        for (code, &v) in codes.iter_mut().zip(values) {
-            *code = (f64::from(v) * scale + MAGIC).to_bits() as i32;
-        }
-        let mut n = values.len();
-        // After a ReLU half of all values are zero: moving the others together is cheaper than
-        // counting zeros one by one in the same place.
-        if zeros > 0 {
-            n = 0;
-            for i in 0..values.len() {
-                let code = codes[i];
-                codes[n] = code;
-                n += usize::from(code != 0);
-            }
-            self.0[HALF][0] += ((values.len() - n) as u64) << COUNT_AT;
-        }
-        let Ok(table) = <&mut [[u64; 2]; BINS]>::try_from(&mut *self.0) else { return };
-        for &code in &codes[..n] {
-            let bin = &mut table[((code >> PLACE) + HALF as i32) as usize % BINS];
-            let place = u64::from(code as u32 % (1 << PLACE));
-            bin[0] += (1 << COUNT_AT) + place;
-            bin[1] += place * place;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
     use quantbench_core::{Bits, Grid};
 
+    fn empty() -> Histogram {
+        Histogram::new(Detail::Moments).unwrap()
+    }
+
     fn of(values: &[f32]) -> Histogram {
-        let mut histogram = Histogram::new();
+        let mut histogram = empty();
         histogram.add(values);
         histogram
     }
@@ -405,7 +340,7 @@ mod tests {
             ),
         ) {
             // Every batch has its own magnitude, so that extremes come first, last or between.
-            let mut histogram = Histogram::new();
+            let mut histogram = empty();
             let mut all = Vec::new();
             for (values, magnitude, relu) in batches {
                 let scaled = values.iter().map(|v| if relu { v.max(0.0) } else { *v });
@@ -501,7 +436,7 @@ mod tests {
         let tiny = of(&[1e-45, -1e-45]);
         assert_eq!((tiny.count(), tiny.zeros()), (2.0, 0));
         assert_eq!(of(&[0.0; 9]).bins().len(), 1);
-        assert_eq!(Histogram::new().bins().len(), 1);
+        assert_eq!(empty().bins().len(), 1);
     }
 
     #[test]
@@ -509,22 +444,61 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut values = vec![0.5f32; 5000];
             values[4321] = bad;
-            let mut histogram = Histogram::new();
+            let mut histogram = empty();
             assert!(!histogram.add(&values).finite);
             assert_eq!((histogram.count(), histogram.zeros()), (0.0, 0));
         }
     }
 
     #[test]
-    fn sums_do_not_depend_on_threads_or_chunks() {
-        let values: Vec<f32> =
-            (0..CHUNK * 3 + 77).map(|i| ((i * 7919) % 10_007) as f32 / 997.0 - 3.0).collect();
-        let on = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| of(&values))
-        };
-        let one = on(1);
-        assert_eq!(one.count() as usize + one.zeros() as usize, values.len());
-        assert!([2, 3, 8].into_iter().all(|threads| on(threads) == one));
+    fn what_results_does_not_depend_on_the_guess() {
+        let batches: Vec<Vec<f32>> = (0..4)
+            .map(|k| (0..5000).map(move |i| ((i * 7919) % 10_007 - 3000) as f32 * (k + 1) as f32))
+            .map(Iterator::collect)
+            .collect();
+        for detail in [Detail::Counts, Detail::Moments] {
+            let with = |guess: &dyn Fn(&Histogram) -> Guess| {
+                let mut histogram = Histogram::new(detail).unwrap();
+                for values in &batches {
+                    let counted = Counted::of(values, guess(&histogram));
+                    assert_eq!(histogram.take(values, counted), Extent::of(values));
+                }
+                histogram
+            };
+            let right = with(&Histogram::guess);
+            assert_eq!(right.count() as usize + right.zeros() as usize, 20_000);
+            for exponent in [None, Some(-8), Some(3), Some(40)] {
+                for moments in [true, false] {
+                    assert!(with(&|_| Guess { moments, exponent }) == right);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_exact_in_any_order_and_in_any_batches(
+            values in prop::collection::vec((-1f32..1.0, -30i32..30), 1..400),
+            relu in any::<bool>(), cut in 1usize..60,
+        ) {
+            let scaled = values.iter().map(|(v, e)| v * 2f32.powi(*e));
+            let mut values: Vec<f32> =
+                scaled.map(|v| if relu { v.max(0.0) } else { v }).collect();
+            let mut forth = Histogram::new(Detail::Counts).unwrap();
+            forth.add(&values);
+            // The bin of a value by the definition.
+            let width = forth.width();
+            let mut bins = vec![0.0; BINS];
+            for v in values.iter().filter(|v| **v != 0.0) {
+                bins[((f64::from(*v) / width).floor() + HALF as f64) as usize] += 1.0;
+            }
+            prop_assert!(forth.bins.iter().zip(&bins).all(|(bin, n)| *bin == [*n, 0.0, 0.0]));
+            let zeros = values.iter().filter(|v| **v == 0.0).count() as u64;
+            prop_assert_eq!(forth.zeros(), zeros);
+            values.reverse();
+            let mut back = Histogram::new(Detail::Counts).unwrap();
+            values.chunks(cut).for_each(|some| { back.add(some); });
+            prop_assert!(back == forth);
+        }
     }
 }

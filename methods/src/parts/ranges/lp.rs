@@ -168,7 +168,7 @@ impl RangeEstimator for Lp {
     }
 
     fn detail(&self) -> Detail {
-        Detail::Histogram
+        Detail::Moments
     }
 
     fn activation(&self, seen: &Summary, bits: Bits) -> Grid {

@@ -19,17 +19,12 @@ use quantbench_core::{Bits, Grid};
 pub use aciq::{Aciq, Distribution, gauss_clip, laplace_clip};
 pub use entropy::Entropy;
 pub use extent::Extent;
-pub use histogram::Histogram;
+use histogram::Guess as Bins;
+pub use histogram::{Counted, Histogram};
 pub use lp::Lp;
 pub use minmax::MinMax;
 pub use mse::{FACTORS, Mse};
 pub use percentile::Percentile;
-
-/// Values per work item when a slice is spread over threads.
-///
-/// Fixed, so that whoever joins floating-point sums in the order of the items does not depend on
-/// the number of threads.
-pub const CHUNK: usize = 1 << 18;
 
 /// Which uniform grid weights get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +50,10 @@ impl WeightStyle {
 pub enum Detail {
     /// Its extremes.
     Extent,
-    /// Its extremes and a histogram between them.
-    Histogram,
+    /// Its extremes and how many values lie in which bin of a histogram between them.
+    Counts,
+    /// Its extremes, and the count, the sum and the sum of squares of the values in each bin.
+    Moments,
 }
 
 /// What was seen of one activation over all images: enough for every estimator, and of a size
@@ -72,24 +69,64 @@ pub struct Summary {
 impl Summary {
     /// The summary of nothing.
     pub fn empty(detail: Detail) -> Self {
-        let histogram = (detail == Detail::Histogram).then(Histogram::new);
-        Self { extent: Extent::EMPTY, histogram }
+        Self { extent: Extent::EMPTY, histogram: Histogram::new(detail) }
     }
 
-    /// Adds values, spread over the worker threads; what results does not depend on their number.
+    /// How much is known.
+    pub fn detail(&self) -> Detail {
+        self.histogram.as_ref().map_or(Detail::Extent, Histogram::detail)
+    }
+
+    /// Adds values.
     pub fn add(&mut self, values: &[f32]) {
-        let more = match &mut self.histogram {
-            Some(histogram) => histogram.add(values),
-            None => Extent::of_parallel(values),
+        let seen = Seen::of(values, self.guess());
+        self.take(values, seen);
+    }
+
+    /// What the next values will most likely be seen with, for [`Seen::of`].
+    pub fn guess(&self) -> Guess {
+        Guess(self.histogram.as_ref().map(Histogram::guess))
+    }
+
+    /// As [`Summary::add`], of values that were looked at before, perhaps on another thread. What
+    /// results does not depend on the guess that they were looked at with.
+    pub fn take(&mut self, values: &[f32], seen: Seen) {
+        let more = match (&mut self.histogram, seen) {
+            (Some(histogram), Seen::Counted(counted)) => histogram.take(values, counted),
+            (Some(histogram), Seen::Extent(_)) => histogram.add(values),
+            (None, Seen::Extent(extent)) => extent,
+            (None, Seen::Counted(_)) => Extent::of(values),
         };
         self.extent = self.extent.join(more);
     }
 
     /// The summary of a slice, for tests and small tensors.
     pub fn of(values: &[f32]) -> Self {
-        let mut seen = Self::empty(Detail::Histogram);
+        let mut seen = Self::empty(Detail::Moments);
         seen.add(values);
         seen
+    }
+}
+
+/// What of its values a summary has to know, and with which bins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guess(Option<Bins>);
+
+/// What one look at some values gives, before it is added to a [`Summary`].
+pub enum Seen {
+    /// Their extremes.
+    Extent(Extent),
+    /// Their extremes and how many lie in which bin.
+    Counted(Counted),
+}
+
+impl Seen {
+    /// Looks at values.
+    pub fn of(values: &[f32], guess: Guess) -> Self {
+        match guess.0 {
+            None => Seen::Extent(Extent::of(values)),
+            Some(bins) => Seen::Counted(Counted::of(values, bins)),
+        }
     }
 }
 

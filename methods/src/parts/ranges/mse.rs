@@ -51,7 +51,7 @@ impl RangeEstimator for Mse {
     }
 
     fn detail(&self) -> Detail {
-        Detail::Histogram
+        Detail::Moments
     }
 
     fn activation(&self, seen: &Summary, bits: Bits) -> Grid {

@@ -22,7 +22,7 @@ impl RangeEstimator for Percentile {
     }
 
     fn detail(&self) -> Detail {
-        Detail::Histogram
+        Detail::Counts
     }
 
     fn activation(&self, seen: &Summary, bits: Bits) -> Grid {

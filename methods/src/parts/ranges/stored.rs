@@ -3,14 +3,19 @@
 //! Numbers are little-endian and exact: a summary that was kept gives the same grids.
 
 use super::histogram::{Bin, Histogram};
-use super::{Extent, Summary};
+use super::{Detail, Extent, Summary};
 
 impl Summary {
     /// Appends this summary.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend(self.extent.lo.to_le_bytes());
         out.extend(self.extent.hi.to_le_bytes());
-        out.push(u8::from(self.extent.finite) | u8::from(self.histogram.is_some()) << 1);
+        let kind = match self.detail() {
+            Detail::Extent => 0,
+            Detail::Counts => 1,
+            Detail::Moments => 2,
+        };
+        out.push(u8::from(self.extent.finite) | kind << 1);
         if let Some(histogram) = &self.histogram {
             let (exponent, zeros, held) = histogram.parts();
             out.extend(exponent.unwrap_or(i32::MIN).to_le_bytes());
@@ -32,7 +37,8 @@ impl Summary {
         let extent = Extent { lo: extent[0], hi: extent[1], finite: flags & 1 == 1 };
         let histogram = match flags >> 1 {
             0 => None,
-            1 => {
+            kind @ 1..=2 => {
+                let moments = kind == 2;
                 let exponent = i32::from_le_bytes(take(bytes)?);
                 let zeros = u64::from_le_bytes(take(bytes)?);
                 let count = u32::from_le_bytes(take(bytes)?);
@@ -46,7 +52,7 @@ impl Summary {
                     held.push((index, bin));
                 }
                 let exponent = (exponent != i32::MIN).then_some(exponent);
-                Some(Histogram::from_parts(exponent, zeros, &held)?)
+                Some(Histogram::from_parts(moments, exponent, zeros, &held)?)
             }
             _ => return None,
         };
@@ -64,7 +70,6 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parts::ranges::Detail;
 
     fn packed(summaries: &[Summary]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -81,7 +86,8 @@ mod tests {
         let all = [
             Summary::of(&[0.1, -0.7, 3.0, 0.0]),
             extent,
-            Summary::empty(Detail::Histogram),
+            Summary::empty(Detail::Counts),
+            Summary::empty(Detail::Moments),
             Summary::of(&[0.0]),
         ];
         let bytes = packed(&all);
