@@ -7,6 +7,7 @@
 //! *Invariant*: this room reads no clock (callers measure), knows no method and no data set, and
 //! its results do not depend on the number of threads.
 
+pub mod autodiff;
 mod engine;
 mod error;
 mod evaluate;

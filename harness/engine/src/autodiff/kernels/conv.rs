@@ -1,0 +1,441 @@
+//! Convolution over all channels of a group, by register tiles on a padded copy of each image.
+//!
+//! A tile holds a few vectors of output channels for a few neighbouring pixels; each input value
+//! is spread over a vector and multiplied with the weights of all these channels. Forward and
+//! backward to the input are the same pass with other weights, see [`Plan`].
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::plan::{Phase, Plan};
+use super::{GROUP, load, store};
+use crate::autodiff::isa::Isa;
+use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
+
+/// Channels and groups of a convolution with as many kernel positions as `taps`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Channels {
+    /// Of the input.
+    pub(crate) inputs: usize,
+    /// Of the output.
+    pub(crate) outputs: usize,
+    /// Groups; both are multiples.
+    pub(crate) groups: usize,
+    /// Kernel positions.
+    pub(crate) taps: usize,
+}
+
+impl Channels {
+    /// Position of a weight in `[output, input of the group, tap]`; none across groups.
+    fn weight(&self, output: usize, input: usize, tap: usize) -> Option<usize> {
+        let (per_in, per_out) = (self.inputs / self.groups, self.outputs / self.groups);
+        let same = output / per_out == input / per_in;
+        same.then(|| (output * per_in + input % per_in) * self.taps + tap)
+    }
+}
+
+/// For each block of written channels the blocks that it reads, and where its weights begin.
+///
+/// Weights lie as `[written block][read block][tap][read channel]`, each a vector of written
+/// channels; pairs of channels in different groups have weight zero.
+#[derive(Debug, Clone)]
+struct Layout {
+    blocks: Vec<(Range<usize>, usize)>,
+    len: usize,
+    taps: usize,
+    /// Channels that are read.
+    read: usize,
+}
+
+impl Layout {
+    /// Forward, or backward to the input.
+    fn new(channels: &Channels, backward: bool) -> Self {
+        let Channels { inputs, outputs, groups, taps } = *channels;
+        let (read, written) = if backward { (outputs, inputs) } else { (inputs, outputs) };
+        let (per_read, per_written) = (read / groups, written / groups);
+        let mut len = 0;
+        let blocks = (0..written.div_ceil(BLOCK))
+            .map(|block| {
+                let last = ((block + 1) * BLOCK).min(written) - 1;
+                let first = block * BLOCK / per_written * per_read / BLOCK;
+                let end = ((last / per_written + 1) * per_read).div_ceil(BLOCK);
+                let at = len;
+                len += (end - first) * taps * BLOCK;
+                (first..end, at)
+            })
+            .collect();
+        Self { blocks, len, taps, read }
+    }
+
+    /// Calls with each place of a weight: its vector and lane, written and read channel, tap.
+    fn each(&self, written: usize, mut call: impl FnMut(usize, usize, [usize; 3])) {
+        for (block, (reads, at)) in self.blocks.iter().enumerate() {
+            for (k, from) in reads.clone().enumerate() {
+                for tap in 0..self.taps {
+                    for i in 0..BLOCK.min(self.read - from * BLOCK) {
+                        let vector = at + (k * self.taps + tap) * BLOCK + i;
+                        for lane in 0..BLOCK.min(written - block * BLOCK) {
+                            call(vector, lane, [block * BLOCK + lane, from * BLOCK + i, tap]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Weights as a pass reads them.
+pub(crate) struct Packed {
+    layout: Layout,
+    data: Vec<Lanes>,
+}
+
+impl Packed {
+    /// For the pass forward; `weights` are `[output, input of the group, tap]`.
+    pub(crate) fn forward(weights: &[f32], channels: &Channels) -> Self {
+        let layout = Layout::new(channels, false);
+        let mut data = vec![Lanes::ZERO; layout.len];
+        layout.each(channels.outputs, |vector, lane, [output, input, tap]| {
+            if let Some(i) = channels.weight(output, input, tap) {
+                data[vector].0[lane] = weights[i];
+            }
+        });
+        Self { layout, data }
+    }
+
+    /// For the pass from the output's gradient to the input's.
+    pub(crate) fn backward(weights: &[f32], channels: &Channels) -> Self {
+        let layout = Layout::new(channels, true);
+        let mut data = vec![Lanes::ZERO; layout.len];
+        layout.each(channels.inputs, |vector, lane, [input, output, tap]| {
+            if let Some(i) = channels.weight(output, input, tap) {
+                data[vector].0[lane] = weights[i];
+            }
+        });
+        Self { layout, data }
+    }
+}
+
+/// Writes all of `out` from `source`, with a bias per written channel if there is one.
+pub(crate) fn pass(source: &Map, plan: &Plan, weights: &Packed, bias: &[f32], out: &mut Map) {
+    let (isa, shape) = (out.device().isa, source.shape());
+    let per_image = out.shape().per_image();
+    let mut start = vec![Lanes::ZERO; weights.layout.blocks.len()];
+    for (i, &b) in bias.iter().enumerate() {
+        start[i / BLOCK].0[i % BLOCK] = b;
+    }
+    out.par_chunks_mut(per_image.max(1)).enumerate().for_each_init(
+        Vec::new,
+        |scratch, (n, out)| {
+            let source = padded(source.image(n), shape, plan, scratch);
+            isa.run(Pass { source, plan, weights, start: &start, out });
+        },
+    );
+}
+
+/// An image with zeros around it; itself if there are none.
+pub(super) fn padded<'a>(
+    image: &'a [Lanes],
+    shape: MapShape,
+    plan: &Plan,
+    scratch: &'a mut Vec<Lanes>,
+) -> &'a [Lanes] {
+    if plan.padded == plan.source {
+        return image;
+    }
+    let (plane, width) = (plan.plane(), plan.source[1].max(1));
+    // Zeros stay zeros from image to image: only the inside is written.
+    if scratch.len() != plane * shape.blocks() {
+        scratch.clear();
+        scratch.resize(plane * shape.blocks(), Lanes::ZERO);
+    }
+    for (block, rows) in image.chunks(shape.pixels().max(1)).enumerate() {
+        for (y, row) in rows.chunks(width).enumerate() {
+            let at = block * plane + (y + plan.before[0]) * plan.padded[1] + plan.before[1];
+            scratch[at..at + width].copy_from_slice(row);
+        }
+    }
+    scratch
+}
+
+/// One image.
+struct Pass<'a> {
+    source: &'a [Lanes],
+    plan: &'a Plan,
+    weights: &'a Packed,
+    /// What sums begin with, per written block.
+    start: &'a [Lanes],
+    out: &'a mut [Lanes],
+}
+
+impl WithSimd for Pass<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let blocks = self.weights.layout.blocks.len();
+        let mut block = 0;
+        while block < blocks {
+            // Tile sizes: as many sums as hide the latency of an addition, and registers hold.
+            match S::F32_LANES {
+                16 if self.alike(block) => {
+                    self.block::<S, 2, 8>(simd, block);
+                    block += 1;
+                }
+                16 => self.block::<S, 1, 16>(simd, block),
+                8 => self.block::<S, 2, 4>(simd, block),
+                _ if S::REGISTER_COUNT >= 32 => self.block::<S, 4, 4>(simd, block),
+                _ => self.block::<S, 4, 2>(simd, block),
+            }
+            block += 1;
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// Whether the next block reads the same blocks.
+    fn alike(&self, block: usize) -> bool {
+        let blocks = &self.weights.layout.blocks;
+        blocks.get(block + 1).is_some_and(|next| next.0 == blocks[block].0)
+    }
+
+    /// `V` vectors of channels from a block on, in tiles of `P` pixels.
+    #[inline(always)]
+    fn block<S: Simd, const V: usize, const P: usize>(&mut self, simd: S, block: usize) {
+        let plan = self.plan;
+        for phase in &plan.phases {
+            for y in 0..phase.size[0] {
+                let width = phase.size[1];
+                if width >= P {
+                    let mut x = 0;
+                    while x < width {
+                        // The last tile may overlap the one before.
+                        x = x.min(width - P);
+                        self.strided::<S, V, P>(simd, block, phase, y, x);
+                        x += P;
+                    }
+                } else {
+                    let mut x = 0;
+                    while width - x >= 4 {
+                        self.strided::<S, V, 4>(simd, block, phase, y, x);
+                        x += 4;
+                    }
+                    while x < width {
+                        self.strided::<S, V, 1>(simd, block, phase, y, x);
+                        x += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// With the usual steps known to the compiler.
+    #[inline(always)]
+    fn strided<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        block: usize,
+        phase: &Phase,
+        y: usize,
+        x: usize,
+    ) {
+        match self.plan.step[1] {
+            1 => self.tile::<S, V, P>(simd, block, phase, [y, x], 1),
+            2 => self.tile::<S, V, P>(simd, block, phase, [y, x], 2),
+            step => self.tile::<S, V, P>(simd, block, phase, [y, x], step),
+        }
+    }
+
+    /// One tile.
+    #[inline(always)]
+    fn tile<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        block: usize,
+        phase: &Phase,
+        [y, x]: [usize; 2],
+        step: usize,
+    ) {
+        let Self { source, plan, weights, start, out } = self;
+        let parts = BLOCK / S::F32_LANES;
+        let layout = &weights.layout;
+        let (reads, _) = &layout.blocks[block];
+        let base = y * plan.step[0] * plan.padded[1] + x * step;
+        let mut sums = [[simd.splat_f32s(0.0); V]; P];
+        for v in 0..V {
+            let first = load::<S>(&start[block + v / parts], v % parts);
+            for sum in &mut sums {
+                sum[v] = first;
+            }
+        }
+        for (k, from) in reads.clone().enumerate() {
+            let lanes = (layout.read - from * BLOCK).min(BLOCK);
+            for &(tap, shift) in &phase.taps {
+                let pixels = &source[from * plan.plane() + base + shift..][..(P - 1) * step + 1];
+                let at = (k * layout.taps + tap) * BLOCK;
+                let mut rows: [&[Lanes]; V] = [&[]; V];
+                for (v, row) in rows.iter_mut().enumerate() {
+                    *row = &weights.data[layout.blocks[block + v / parts].1 + at..][..BLOCK];
+                }
+                for i in 0..lanes {
+                    let mut w = [simd.splat_f32s(0.0); V];
+                    for v in 0..V {
+                        w[v] = load::<S>(&rows[v][i], v % parts);
+                    }
+                    for p in 0..P {
+                        let value = simd.splat_f32s(pixels[p * step].0[i]);
+                        for v in 0..V {
+                            sums[p][v] = simd.mul_add_e_f32s(w[v], value, sums[p][v]);
+                        }
+                    }
+                }
+            }
+        }
+        let pixels = plan.output[0] * plan.output[1];
+        let to = (phase.origin[0] + y * phase.every[0]) * plan.output[1]
+            + phase.origin[1]
+            + x * phase.every[1];
+        for (p, sum) in sums.iter().enumerate() {
+            for v in 0..V {
+                let at = (block + v / parts) * pixels + to + p * phase.every[1];
+                store::<S>(&mut out[at], v % parts, sum[v]);
+            }
+        }
+    }
+}
+
+/// Gradient of the weights `[output, input of the group, tap]`, given the input and the gradient
+/// of the output; `plan` is the pass forward.
+pub(crate) fn weight_gradient(
+    input: &Map,
+    plan: &Plan,
+    channels: &Channels,
+    gradient: &Map,
+) -> Vec<f32> {
+    let (isa, shape): (Isa, _) = (input.device().isa, input.shape());
+    let layout = Layout::new(channels, false);
+    let groups: Vec<usize> = (0..shape.images).step_by(GROUP).collect();
+    let sums: Vec<Vec<Lanes>> = groups
+        .par_iter()
+        .map_init(Vec::new, |scratch, &first| {
+            let mut sums = vec![Lanes::ZERO; layout.len];
+            for n in first..(first + GROUP).min(shape.images) {
+                let input = padded(input.image(n), shape, plan, scratch);
+                let gradient = gradient.image(n);
+                isa.run(WeightGradient { input, plan, layout: &layout, gradient, sums: &mut sums });
+            }
+            sums
+        })
+        .collect();
+    let mut weights =
+        vec![0.0; channels.outputs * channels.inputs / channels.groups * channels.taps];
+    layout.each(channels.outputs, |vector, lane, [output, input, tap]| {
+        if let Some(i) = channels.weight(output, input, tap) {
+            weights[i] = sums.iter().map(|s| s[vector].0[lane]).sum();
+        }
+    });
+    weights
+}
+
+/// One image.
+struct WeightGradient<'a> {
+    input: &'a [Lanes],
+    plan: &'a Plan,
+    layout: &'a Layout,
+    gradient: &'a [Lanes],
+    sums: &'a mut [Lanes],
+}
+
+impl WithSimd for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let blocks = self.layout.blocks.len();
+        let mut block = 0;
+        while block < blocks {
+            let next = self.layout.blocks.get(block + 1);
+            let alike = next.is_some_and(|next| next.0 == self.layout.blocks[block].0);
+            match S::F32_LANES {
+                16 if alike => {
+                    self.block::<S, 2, 8>(simd, block);
+                    block += 1;
+                }
+                16 => self.block::<S, 1, 16>(simd, block),
+                8 => self.block::<S, 2, 4>(simd, block),
+                _ if S::REGISTER_COUNT >= 32 => self.block::<S, 4, 4>(simd, block),
+                _ => self.block::<S, 4, 2>(simd, block),
+            }
+            block += 1;
+        }
+    }
+}
+
+impl WeightGradient<'_> {
+    /// `V` vectors of output channels from a block on, in tiles of `I` input channels.
+    #[inline(always)]
+    fn block<S: Simd, const V: usize, const I: usize>(&mut self, simd: S, block: usize) {
+        let reads = self.layout.blocks[block].0.clone();
+        let taps = &self.plan.phases[0].taps;
+        for (k, from) in reads.enumerate() {
+            let lanes = (self.layout.read - from * BLOCK).min(BLOCK);
+            for &(tap, shift) in taps {
+                for tile in 0..lanes.div_ceil(I) {
+                    let at = (k * self.layout.taps + tap) * BLOCK + tile * I;
+                    let source = from * self.plan.plane() + shift;
+                    match self.plan.step[1] {
+                        1 => self.tile::<S, V, I>(simd, block, source, tile, at, 1),
+                        2 => self.tile::<S, V, I>(simd, block, source, tile, at, 2),
+                        step => self.tile::<S, V, I>(simd, block, source, tile, at, step),
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tile<S: Simd, const V: usize, const I: usize>(
+        &mut self,
+        simd: S,
+        block: usize,
+        source: usize,
+        tile: usize,
+        at: usize,
+        step: usize,
+    ) {
+        let Self { input, plan, layout, gradient, sums } = self;
+        let parts = BLOCK / S::F32_LANES;
+        let [height, width] = plan.output;
+        let mut totals = [[simd.splat_f32s(0.0); V]; I];
+        for y in 0..height {
+            let from = source + y * plan.step[0] * plan.padded[1];
+            let pixels = &input[from..][..(width - 1) * step + 1];
+            let mut rows: [&[Lanes]; V] = [&[]; V];
+            for (v, row) in rows.iter_mut().enumerate() {
+                *row = &gradient[((block + v / parts) * height + y) * width..][..width];
+            }
+            for x in 0..width {
+                let mut g = [simd.splat_f32s(0.0); V];
+                for v in 0..V {
+                    g[v] = load::<S>(&rows[v][x], v % parts);
+                }
+                let values = &pixels[x * step].0.as_chunks::<I>().0[tile];
+                for i in 0..I {
+                    let value = simd.splat_f32s(values[i]);
+                    for v in 0..V {
+                        totals[i][v] = simd.mul_add_e_f32s(g[v], value, totals[i][v]);
+                    }
+                }
+            }
+        }
+        for (i, total) in totals.iter().enumerate() {
+            for v in 0..V {
+                let sum = &mut sums[layout.blocks[block + v / parts].1 + at + i];
+                let more = simd.add_f32s(load::<S>(sum, v % parts), total[v]);
+                store::<S>(sum, v % parts, more);
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Arithmetic on maps, compiled for several instruction sets.
+//!
+//! Work is spread over images (rayon). Whatever is summed over images is summed in groups of
+//! [`GROUP`] images whose sums are then added in order, so that no result depends on the number of
+//! threads.
+
+pub(crate) mod conv;
+pub(crate) mod depthwise;
+pub(crate) mod plan;
+#[cfg(test)]
+mod tests;
+
+use pulp::Simd;
+
+use super::map::Lanes;
+
+/// Images whose contributions to a sum are added by one thread.
+pub(crate) const GROUP: usize = 8;
+
+/// Vector `part` of a block.
+#[inline(always)]
+pub(crate) fn load<S: Simd>(lanes: &Lanes, part: usize) -> S::f32s {
+    S::as_simd_f32s(&lanes.0).0[part]
+}
+
+/// Writes vector `part` of a block.
+#[inline(always)]
+pub(crate) fn store<S: Simd>(lanes: &mut Lanes, part: usize, value: S::f32s) {
+    S::as_mut_simd_f32s(&mut lanes.0).0[part] = value;
+}

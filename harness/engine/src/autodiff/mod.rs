@@ -1,0 +1,9 @@
+//! Automatic differentiation: runs networks forward and backward on the CPU.
+
+mod isa;
+mod kernels;
+mod map;
+
+pub use isa::Isa;
+pub use kernels::plan::Window;
+pub use map::{BLOCK, Device, Lanes, Map, MapShape};
