@@ -28,6 +28,11 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
+    /// Whether each channel is convolved on its own.
+    pub(crate) fn alone(&self) -> bool {
+        self.groups == self.inputs && self.groups == self.outputs
+    }
+
     /// Position of a weight in `[output, input of the group, tap]`; none across groups.
     fn weight(&self, output: usize, input: usize, tap: usize) -> Option<usize> {
         let (per_in, per_out) = (self.inputs / self.groups, self.outputs / self.groups);

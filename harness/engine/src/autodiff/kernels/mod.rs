@@ -7,8 +7,9 @@
 pub(crate) mod conv;
 pub(crate) mod depthwise;
 pub(crate) mod plan;
+pub(crate) mod pointwise;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use pulp::Simd;
 
