@@ -174,3 +174,26 @@ fn carried_caps_and_tensor_grids_survive_packing_and_export() {
         assert!(difference(engine, &float, &exported) < 0.1);
     }
 }
+
+#[test]
+fn a_pool_does_not_narrow_the_range_of_logits() {
+    let Some(engine) = engine() else { return };
+    // The same network for images of two sizes: a range that took pooled positions as independent
+    // would spread a quarter as wide around the mean for the larger ones.
+    let ranges = [8i64, 32].map(|side| {
+        let mut b = Builder::new(5);
+        let stem = b.conv_bn("input", "stem", (3, 6), 1, 1);
+        b.node("Relu", &[&stem], "relu", vec![]);
+        b.node("GlobalAveragePool", &["relu"], "pooled", vec![]);
+        b.node("Flatten", &["pooled"], "features", vec![int("axis", 1)]);
+        let w = b.random(&[6, 4], 0.5, 0.0);
+        b.weight("fc.w", &w).node("Gemm", &["features", "fc.w"], "logits", vec![]);
+        let bytes = b.finish(&[3, side, side], "logits");
+        let graph = Graph::from_bytes(&bytes, "pooled").unwrap().fold().unwrap();
+        let dfq = find("dfq").unwrap();
+        let mut job = Run::new(engine, &graph, dfq, "w8a8");
+        job.spec.sites = SitesRule::Deployable;
+        job.go(dfq).unwrap().activations["logits"].clone()
+    });
+    assert_eq!(ranges[0], ranges[1]);
+}

@@ -25,12 +25,21 @@
 //! # Differences from the paper
 //! A depthwise layer between two others is equalised as two pairs; sweeping pairs ends where the
 //! paper's triple does, at equal ranges in all three. Pools that keep channels apart may lie in
-//! between. Beyond batch norm, means and variances are propagated: sums at an Add (inputs taken as
-//! independent), clipped-normal moments after a ReLU, weighted sums for a conv or FC without batch
-//! norm. Absorption is exact but for zero padding and for the values below 0 that it takes to be
+//! between. Absorption is exact but for zero padding and for the values below 0 that it takes to be
 //! none, as in the paper. The first layer's bias is not corrected, because the mean image is not
 //! known; for the same reason the image is left in FP32 whatever the image rule asks. First and
 //! last layer follow the spec's rule.
+//!
+//! The paper gives ranges to outputs of batch norm only. Elsewhere means and variances are
+//! propagated: sums at an Add (inputs taken as independent), clipped-normal moments after a ReLU,
+//! weighted sums for a conv or FC without batch norm (channels taken as independent). A range takes
+//! the positions of one channel, in a pool or a kernel, to move together: a batch norm's variance
+//! does not say how much of it lies between images, which no pool averages away, so that the pooled
+//! mean may spread as wide as a single position. As if independent, a pool of 64 positions would
+//! leave an eighth of that, and logits beyond it would be cut off. Channels are not bounded in the
+//! same way: `n` deviations of all of them moving together, each with the sign of its weight, would
+//! leave most levels to logits that never occur, since weights of both signs cancel what channels
+//! share. Bias correction wants means, not ranges, and takes positions as independent too.
 //!
 //! # Reference
 //! M. Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV
@@ -48,7 +57,7 @@ use quantbench_graph::{Artefact, Graph, Layer};
 use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::NoData;
 use crate::parts::known_ranges::known_grids;
-use crate::parts::moments::Moments;
+use crate::parts::moments::{Moments, Positions};
 use crate::parts::ranges::{MinMax, RangeEstimator, WeightStyle};
 use crate::parts::weights::{grid, quantize, quantize_sites};
 use pairs::Caps;
@@ -58,7 +67,7 @@ pub struct Dfq;
 
 static CARD: Card = Card {
     name: "dfq",
-    version: 1,
+    version: 2,
     family: Family::DataFree,
     summary: "equalises the ranges of weights across layers, absorbs high biases, rounds to \
               nearest and corrects biases from batch norm",
@@ -114,7 +123,9 @@ static CARD: Card = Card {
         "Relu6 is carried as a cap per channel; the paper replaces it by Relu",
         "a depthwise layer between two others is equalised as two pairs, which end where the \
          paper's triple does",
-        "means and variances are propagated through sums and through layers without batch norm",
+        "means and variances are propagated through sums, pools and layers without batch norm, \
+         which have no range in the paper: channels taken as independent, for ranges the positions \
+         of a channel as moving together",
         "the image stays in FP32 and the first layer's bias is not corrected",
         "first and last layer follow the spec's rule; the paper quantizes all layers alike",
     ],
@@ -146,8 +157,9 @@ impl Recipe for Dfq {
         })?;
         notes.append(&mut quantized.notes);
         let sigmas = job.float("sigmas");
+        let known = (sigmas, Positions::Aligned);
         let activations =
-            known_grids(job, &graph, CARD.name, sigmas, &mut notes, |m, _| range(m, sigmas))?;
+            known_grids(job, &graph, CARD.name, known, &mut notes, |m, _| range(m, sigmas))?;
         cx.reference = Some(graph.clone());
         if job.switch("correct") {
             correct::correct(&mut graph, &layers, &quantized.weights, &mut notes)?;

@@ -21,7 +21,7 @@
 //! one forward pass of uniform noise. Here both come from the batch norms without running the
 //! network: `beta` and `|gamma|` of a folded conv, clipped-normal moments after a ReLU, sums of
 //! means and variances at an Add (inputs taken as independent), and propagated moments for a conv
-//! or FC without batch norm. The range of unsigned activations is `[0, c sigma]` with `sigma` the
+//! or FC without batch norm, positions of a channel taken as independent like channels. The range of unsigned activations is `[0, c sigma]` with `sigma` the
 //! standard deviation of the positive values; of signed ones `+-c sigma / 1.25`.
 //! Zero is put on every weight grid first. The image is left in FP32 whatever the image rule asks,
 //! as in the official code: a data-free method knows no range for it. First and last layer follow
@@ -43,7 +43,7 @@ use rayon::prelude::*;
 use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::NoData;
 use crate::parts::known_ranges::known_grids;
-use crate::parts::moments::Moments;
+use crate::parts::moments::{Moments, Positions};
 use crate::parts::ranges::{MinMax, RangeEstimator, WeightStyle};
 use crate::parts::weights::{Quantized, channels, grid, interleave, quantize_sites};
 use flips::Channel;
@@ -152,7 +152,8 @@ pub(crate) fn activations(
     (clip, peak): (f64, f64),
     notes: &mut Vec<String>,
 ) -> Result<BTreeMap<String, Grid>, MethodError> {
-    known_grids(job, job.graph, method, peak, notes, |m, bits| range(m, bits, clip))
+    let known = (peak, Positions::Independent);
+    known_grids(job, job.graph, method, known, notes, |m, bits| range(m, bits, clip))
 }
 
 /// Range of an activation: `[0, c sigma]`, or `+-c sigma / 1.25` where signed; below 6 bits no
@@ -233,6 +234,7 @@ mod tests {
             positive: vec![0.5],
             peak: vec![4.0],
             signed: false,
+            positions: 1,
         };
         assert_eq!(range(&moments, Bits::new(4).unwrap(), 0.0), (0.0, 4.0));
         let (lo, hi) = range(&moments, Bits::EIGHT, 0.0);

@@ -6,12 +6,12 @@ use quantbench_core::{Bits, Grid};
 use quantbench_graph::{Graph, SiteKind};
 
 use super::calibrate::share;
-use super::moments::{Moments, propagate};
+use super::moments::{Moments, Positions, propagate};
 use crate::contract::{Job, MethodError};
 
 /// Grids of all sites but the image, which stays in FP32 with a note: `range` says which range
 /// the values of a site get, `z` how many standard deviations above its mean a channel's largest
-/// value is expected.
+/// value is expected, `positions` how the positions of a channel depend on each other.
 ///
 /// # Errors
 /// No moments reach a site: `method` cannot do this model.
@@ -19,7 +19,7 @@ pub fn known_grids(
     job: &Job<'_>,
     graph: &Graph,
     method: &'static str,
-    z: f64,
+    (z, positions): (f64, Positions),
     notes: &mut Vec<String>,
     range: impl Fn(&Moments, Bits) -> (f32, f32),
 ) -> Result<BTreeMap<String, Grid>, MethodError> {
@@ -27,7 +27,7 @@ pub fn known_grids(
     if job.sites.activations.is_empty() {
         return Ok(grids);
     }
-    let known = propagate(graph, &graph.layers(), z);
+    let known = propagate(graph, &graph.layers(), z, positions);
     for site in job.sites.activations.iter().filter(|s| s.shares.is_none()) {
         if site.kind == SiteKind::Image {
             notes.push(format!(

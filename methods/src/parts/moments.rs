@@ -2,18 +2,21 @@
 //!
 //! A folded conv's output has the mean `beta` and the standard deviation `|gamma|` of its batch
 //! norm (Nagel et al. 2019, arXiv:1906.04721, section 4.2). From there: a ReLU or clip by the
-//! moments of a clipped normal variable; a sum by adding means and variances as if its inputs were
-//! independent; a conv or FC without batch norm by propagating its input's moments through the
-//! weights, again as if inputs were independent. Values that no rule reaches are left out.
+//! moments of a clipped normal variable; an Add by adding means and variances as if its two inputs
+//! were independent; a conv or FC without batch norm by propagating its input's moments through the
+//! weights, as if channels were independent, and a pool by averaging; [`Positions`] says what is
+//! assumed of the positions of a channel. Values that no rule reaches are left out.
 
 mod pad;
+mod sums;
 
 use std::collections::BTreeMap;
 
 use quantbench_graph::onnx::NodeProto;
-use quantbench_graph::{Graph, Layer, LayerKind};
+use quantbench_graph::{Graph, Layer};
 
 use super::normal::clipped;
+pub use sums::Positions;
 
 /// What is known of a value, per channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +31,9 @@ pub struct Moments {
     pub peak: Vec<f64>,
     /// Whether values below zero occur.
     pub signed: bool,
+    /// Neighbouring entries that are positions of one channel: more than one where a Flatten laid
+    /// out an image.
+    pub positions: usize,
 }
 
 impl Moments {
@@ -35,7 +41,7 @@ impl Moments {
     fn normal(mean: Vec<f64>, var: Vec<f64>, z: f64) -> Self {
         let peak = mean.iter().zip(&var).map(|(m, v)| m.abs() + z * v.max(0.0).sqrt()).collect();
         let positive = mean.iter().zip(&var).map(|(&m, &v)| clipped(m, v, None, None).positive);
-        Self { positive: positive.collect(), peak, mean, var, signed: true }
+        Self { positive: positive.collect(), peak, mean, var, signed: true, positions: 1 }
     }
 
     /// The same values after a clip, with an upper end per channel.
@@ -76,12 +82,18 @@ impl Moments {
 }
 
 /// Moments by value name, for every value that a rule reaches; `z` says how many standard
-/// deviations above the mean the largest value is expected.
-pub fn propagate(graph: &Graph, layers: &[Layer], z: f64) -> BTreeMap<String, Moments> {
+/// deviations above the mean the largest value is expected, `positions` how the positions of a
+/// channel depend on each other.
+pub fn propagate(
+    graph: &Graph,
+    layers: &[Layer],
+    z: f64,
+    positions: Positions,
+) -> BTreeMap<String, Moments> {
     let at: BTreeMap<usize, &Layer> = layers.iter().map(|l| (l.node, l)).collect();
     let mut known: BTreeMap<String, Moments> = BTreeMap::new();
     for (index, node) in graph.nodes().iter().enumerate() {
-        let walk = Walk { graph, known: &known, z };
+        let walk = Walk { graph, known: &known, z, positions };
         // A layer may span two nodes (MatMul and the Add of its bias).
         let found = node.output.iter().map(|value| {
             let stats = graph.norm_stats(value).map(|s| {
@@ -105,43 +117,12 @@ struct Walk<'a> {
     graph: &'a Graph,
     known: &'a BTreeMap<String, Moments>,
     z: f64,
+    positions: Positions,
 }
 
 impl Walk<'_> {
     fn input(&self, node: &NodeProto, i: usize) -> Option<&Moments> {
         self.known.get(node.input.get(i)?)
-    }
-
-    /// A conv or FC without batch norm: weighted sums of independent inputs.
-    fn layer(&self, layer: &Layer) -> Option<Moments> {
-        let input = self.known.get(&layer.input)?;
-        let weight = self.graph.weight(&layer.weight).ok()?;
-        let rows = super::weights::channels(&weight, layer.axis);
-        let bias = self.graph.bias(layer).ok()?;
-        let bias = bias.map_or_else(|| vec![0.0; rows.len()], |bias| bias.data);
-        // Values of a row per input channel: a kernel's area.
-        let area = match layer.kind {
-            LayerKind::Conv => layer.dims[2..].iter().product::<usize>().max(1),
-            LayerKind::Fc => 1,
-        };
-        let inputs = rows.first()?.len() / area;
-        if inputs * layer.groups != input.channels() {
-            return None;
-        }
-        let per_group = rows.len() / layer.groups;
-        let (mut mean, mut var) = (Vec::new(), Vec::new());
-        for (o, row) in rows.iter().enumerate() {
-            let first = o / per_group * inputs;
-            let (mut m, mut v) = (f64::from(*bias.get(o).or(bias.first())?), 0.0);
-            for (i, kernel) in row.chunks(area).enumerate() {
-                let (mi, vi) = (input.mean[first + i], input.var[first + i]);
-                m += mi * kernel.iter().map(|&w| f64::from(w)).sum::<f64>();
-                v += vi * kernel.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
-            }
-            mean.push(m);
-            var.push(v);
-        }
-        Some(Moments::normal(mean, var, self.z))
     }
 
     fn node(&self, node: &NodeProto) -> Option<Moments> {
@@ -163,13 +144,13 @@ impl Walk<'_> {
             }
             "AveragePool" => {
                 let kernel = ints(node, "kernel_shape")?;
-                Some(averaged(self.input(node, 0)?, kernel.iter().product::<i64>() as f64))
+                Some(self.averaged(self.input(node, 0)?, kernel.iter().product::<i64>() as f64))
             }
             "GlobalAveragePool" | "ReduceMean" => {
                 let input = self.input(node, 0)?;
                 let (before, after) = (self.size(node.input.first()?), self.size(&node.output[0]));
                 (after == input.channels())
-                    .then(|| averaged(input, (before / after.max(1)).max(1) as f64))
+                    .then(|| self.averaged(input, (before / after.max(1)).max(1) as f64))
             }
             "Pad" => self.pad(node),
             "Dropout" | "Identity" | "Slice" | "MaxPool" | "GlobalMaxPool" => {
@@ -192,6 +173,7 @@ impl Walk<'_> {
                 let sum = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(p, q)| p + q).collect();
                 let mut out = Moments::normal(sum(&a.mean, &b.mean), sum(&a.var, &b.var), self.z);
                 out.signed = a.signed || b.signed;
+                out.positions = if a.positions == b.positions { a.positions } else { 1 };
                 Some(out)
             }
             (Some(x), None) | (None, Some(x)) => {
@@ -203,7 +185,9 @@ impl Walk<'_> {
                     _ => None,
                 };
                 let mean = (0..x.channels()).map(|c| Some(x.mean[c] + at(c)?));
-                Some(Moments::normal(mean.collect::<Option<_>>()?, x.var.clone(), self.z))
+                let mean = mean.collect::<Option<_>>()?;
+                let out = Moments::normal(mean, x.var.clone(), self.z);
+                Some(Moments { positions: x.positions, ..out })
             }
             (None, None) => None,
         }
@@ -237,6 +221,7 @@ impl Walk<'_> {
             out.positive.extend(&next.positive);
             out.peak.extend(&next.peak);
             out.signed |= next.signed;
+            out.positions = if out.positions == next.positions { out.positions } else { 1 };
         }
         Some(out)
     }
@@ -261,6 +246,7 @@ impl Walk<'_> {
             positive: repeat(&input.positive),
             peak: repeat(&input.peak),
             signed: input.signed,
+            positions: times,
         })
     }
 
@@ -277,14 +263,6 @@ impl Walk<'_> {
     fn size(&self, value: &str) -> usize {
         self.graph.item_dims(value).iter().product()
     }
-}
-
-/// The mean of `area` independent values.
-fn averaged(input: &Moments, area: f64) -> Moments {
-    let mut out = input.clone();
-    out.var.iter_mut().for_each(|v| *v /= area.max(1.0));
-    out.positive.iter_mut().for_each(|p| *p = 1.0 - (1.0 - *p).powf(area.max(1.0)));
-    out
 }
 
 fn ints(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
@@ -322,7 +300,7 @@ mod tests {
     fn rules_follow_the_graph() {
         let graph = residual();
         let layers = graph.layers();
-        let known = propagate(&graph, &layers, Z);
+        let known = propagate(&graph, &layers, Z, Positions::Independent);
         let norm = graph.norm_stats(&layers[0].output).unwrap();
         let stem = &known[&layers[0].output];
         assert_eq!(stem.mean[0], f64::from(norm.mean[0]));
@@ -361,7 +339,7 @@ mod tests {
         b.node("Min", &["relu", "caps"], "out", vec![]);
         let bytes = b.finish(&[3, 8, 8], "out");
         let graph = Graph::from_bytes(&bytes, "caps").unwrap().fold().unwrap();
-        let known = propagate(&graph, &graph.layers(), Z);
+        let known = propagate(&graph, &graph.layers(), Z, Positions::Independent);
         let (stem, out) = (&known[&graph.layers()[0].output], &known["out"]);
         for (c, cap) in [0.5, 2.0].into_iter().enumerate() {
             let want = clipped(stem.mean[c], stem.var[c], Some(0.0), Some(cap));
@@ -379,6 +357,7 @@ mod tests {
             positive: vec![0.0, 1.0],
             peak: vec![1.0, 1.0],
             signed: true,
+            positions: 1,
         };
         assert_eq!(moments.deviation(), 1.0);
         (moments.mean[0], moments.signed) = (0.0, false);

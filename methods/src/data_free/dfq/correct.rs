@@ -9,7 +9,7 @@ use quantbench_graph::{Graph, Layer};
 use super::channels_of;
 use crate::contract::MethodError;
 use crate::parts::bias::{bias_of, can_hold_bias};
-use crate::parts::moments::propagate;
+use crate::parts::moments::{Positions, propagate};
 
 /// Takes the expected shift of every layer's output out of its bias, where the mean of its input
 /// is known. Zero padding is taken to be like the rest, as in the paper.
@@ -19,8 +19,9 @@ pub(super) fn correct(
     weights: &BTreeMap<String, QuantTensor>,
     notes: &mut Vec<String>,
 ) -> Result<(), MethodError> {
-    // How wide values spread has no bearing on their means.
-    let known = propagate(graph, layers, 1.0);
+    // An expected mean wants the expected spread of what a ReLU clips, not the bound that ranges
+    // want; how far the largest value lies has no bearing on it.
+    let known = propagate(graph, layers, 1.0, Positions::Independent);
     let mut left = Vec::new();
     for layer in layers {
         let Some(quantized) = weights.get(&layer.weight) else { continue };

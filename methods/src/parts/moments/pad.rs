@@ -34,6 +34,7 @@ impl Walk<'_> {
             positive: spread(&input.positive),
             peak: spread(&input.peak),
             signed: input.signed,
+            positions: input.positions,
         })
     }
 
@@ -69,7 +70,7 @@ mod tests {
     use quantbench_graph::onnx::AttributeProto;
     use quantbench_graph::testing::Builder;
 
-    use super::super::propagate;
+    use super::super::{Positions, propagate};
 
     /// What is known of a Pad of three channels with more operands than the pads.
     fn padded(pads: &[i64], rest: &[&str], mode: Option<&str>) -> Option<Vec<f64>> {
@@ -86,7 +87,8 @@ mod tests {
         let operands = [&[stem.as_str(), "pads"], rest].concat();
         b.node("Pad", &operands, "out", mode.into_iter().collect());
         let graph = Graph::from_bytes(&b.finish(&[3, 8, 8], "out"), "pad").unwrap().fold().unwrap();
-        let mean = propagate(&graph, &graph.layers(), 4.0).remove("out").map(|m| m.mean);
+        let mut known = propagate(&graph, &graph.layers(), 4.0, Positions::Independent);
+        let mean = known.remove("out").map(|m| m.mean);
         let stem = &graph.norm_stats(&stem).unwrap().mean;
         // The constant zeros are what tells added channels from the stem's.
         assert!(stem.iter().all(|&m| m != 0.0));
