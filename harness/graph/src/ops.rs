@@ -78,22 +78,22 @@ pub fn node_name(node: &NodeProto) -> &str {
 }
 
 /// An integer attribute.
-pub(crate) fn int_attr(node: &NodeProto, name: &str) -> Option<i64> {
+pub fn int_attr(node: &NodeProto, name: &str) -> Option<i64> {
     node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).and_then(|a| a.i)
 }
 
 /// A real attribute.
-pub(crate) fn float_attr(node: &NodeProto, name: &str) -> Option<f32> {
+pub fn float_attr(node: &NodeProto, name: &str) -> Option<f32> {
     node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).and_then(|a| a.f)
 }
 
 /// A list of integers.
-pub(crate) fn ints_attr<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
+pub fn ints_attr<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
     node.attribute.iter().find(|a| a.name.as_deref() == Some(name)).map(|a| a.ints.as_slice())
 }
 
 /// A text attribute.
-pub(crate) fn text_attr<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
+pub fn text_attr<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
     let bytes = node.attribute.iter().find(|a| a.name.as_deref() == Some(name))?.s.as_deref()?;
     std::str::from_utf8(bytes).ok()
 }

@@ -3,10 +3,12 @@
 mod isa;
 mod kernels;
 mod map;
+mod network;
 pub mod ops;
 mod tape;
 
 pub use isa::Isa;
 pub use kernels::plan::Window;
 pub use map::{BLOCK, Device, Lanes, Map, MapShape};
+pub use network::{Network, NetworkError, Run, RunningMoments, Sites, Unchanged};
 pub use tape::{Back, Gradients, Op, Tape, Value, Var};

@@ -19,6 +19,15 @@ impl Graph {
     /// Names of values that survive do not change; a folded layer produces the value that its
     /// batch norm produced, and [`Graph::norm_stats`] knows what that norm knew.
     pub fn fold(&self) -> Result<Graph, GraphError> {
+        let mut graph = self.fold_constants()?;
+        norm::fold(&mut graph)?;
+        prune::fold(&mut graph);
+        crate::shape::infer(&mut graph)?;
+        Ok(graph)
+    }
+
+    /// What [`Graph::fold`] does, but for batch norm, which stays: for training.
+    pub fn fold_constants(&self) -> Result<Graph, GraphError> {
         let mut graph = self.clone();
         constants::fold(&mut graph)?;
         // Resolved shape arithmetic must not count as a reader of a layer's output.
@@ -26,8 +35,6 @@ impl Graph {
         // Before IR version 4 every initializer would have to be a graph input as well.
         graph.model.ir_version = graph.model.ir_version.map(|v| v.max(4));
         gemm::fold(&mut graph)?;
-        norm::fold(&mut graph)?;
-        prune::fold(&mut graph);
         crate::shape::infer(&mut graph)?;
         Ok(graph)
     }

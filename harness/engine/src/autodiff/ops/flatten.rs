@@ -49,6 +49,27 @@ pub fn linear(tape: &mut Tape, input: Var, weight: Var, bias: Option<Var>) -> Op
     conv(tape, input, lifted, bias, Window::square(1, 1, 0), 1)
 }
 
+/// Weights `[rows, columns]` as `[columns, rows]`.
+pub fn transpose(tape: &mut Tape, weight: Var) -> Var {
+    let turned = turned(tape.flat(weight));
+    tape.push(&[weight], Value::Flat(turned), Transposed(weight))
+}
+
+fn turned(tensor: &Tensor) -> Tensor {
+    let (rows, columns) = (tensor.dims[0], tensor.dims.get(1).copied().unwrap_or(1));
+    let data = (0..rows * columns).map(|i| tensor.data[i % rows * columns + i / rows]).collect();
+    Tensor::new(vec![columns, rows], data)
+}
+
+struct Transposed(Var);
+
+impl Op for Transposed {
+    fn backward(&self, gradient: Value, back: &mut Back<'_>) {
+        let Value::Flat(gradient) = gradient else { return };
+        back.give(self.0, Value::Flat(turned(&gradient)));
+    }
+}
+
 /// Weights with two dimensions of one.
 struct Lifted(Var);
 

@@ -1,6 +1,7 @@
 //! Operations with their way back, one file each.
 
 mod add;
+mod clip;
 mod conv;
 mod flatten;
 mod loss;
@@ -12,8 +13,9 @@ mod relu;
 mod tests;
 
 pub use add::add;
+pub use clip::clip;
 pub use conv::conv;
-pub use flatten::{flatten, linear};
+pub use flatten::{flatten, linear, transpose};
 pub use loss::{cross_entropy, distillation};
 pub use norm::{Moments, Norm, norm};
 pub use pick::{Pick, pick};
