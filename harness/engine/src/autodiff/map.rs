@@ -128,6 +128,20 @@ impl Map {
         self.image(image)[plane + pixel].0[channel % BLOCK]
     }
 
+    /// The images at some positions, in that order.
+    ///
+    /// # Panics
+    /// If there is no image at a position: a bug of the caller.
+    #[must_use]
+    pub fn gather(&self, positions: &[usize]) -> Map {
+        let mut out = self.device.dirty(MapShape { images: positions.len(), ..self.shape });
+        let per_image = self.shape.per_image().max(1);
+        for (to, from) in out.chunks_mut(per_image).zip(positions) {
+            to.copy_from_slice(self.image(*from));
+        }
+        out
+    }
+
     /// A copy.
     #[must_use]
     pub fn copy(&self) -> Map {

@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::plan::{Phase, Plan};
-use super::{GROUP, load, store};
+use super::{GROUP, load, multiply_add, store};
 use crate::autodiff::isa::Isa;
 use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
 
@@ -292,7 +292,7 @@ impl Pass<'_> {
                     for p in 0..P {
                         let value = simd.splat_f32s(pixels[p * step].0[i]);
                         for v in 0..V {
-                            sums[p][v] = simd.mul_add_e_f32s(w[v], value, sums[p][v]);
+                            sums[p][v] = multiply_add(simd, w[v], value, sums[p][v]);
                         }
                     }
                 }
@@ -430,7 +430,7 @@ impl WeightGradient<'_> {
                 for i in 0..I {
                     let value = simd.splat_f32s(values[i]);
                     for v in 0..V {
-                        totals[i][v] = simd.mul_add_e_f32s(g[v], value, totals[i][v]);
+                        totals[i][v] = multiply_add(simd, g[v], value, totals[i][v]);
                     }
                 }
             }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::conv::padded;
 use super::plan::Plan;
-use super::{GROUP, load, store};
+use super::{GROUP, load, multiply_add, store};
 use crate::autodiff::map::{BLOCK, Lanes, Map};
 
 /// Pixels whose sums are kept in registers.
@@ -76,7 +76,7 @@ impl WithSimd for Pass<'_> {
                                 let at = from + shift + x * plan.step[1];
                                 for (p, sum) in sums.iter_mut().enumerate().take(count) {
                                     let v = load::<S>(&source[at + p * plan.step[1]], part);
-                                    *sum = simd.mul_add_e_f32s(w, v, *sum);
+                                    *sum = multiply_add(simd, w, v, *sum);
                                 }
                             }
                             for (p, sum) in sums.iter().enumerate().take(count) {
@@ -146,7 +146,7 @@ impl WithSimd for WeightGradient<'_> {
                         for (x, g) in gradient[y * width..][..width].iter().enumerate() {
                             let v = load::<S>(&input[from + x * plan.step[1]], part);
                             let total = &mut totals[x % PIXELS];
-                            *total = simd.mul_add_e_f32s(load::<S>(g, part), v, *total);
+                            *total = multiply_add(simd, load::<S>(g, part), v, *total);
                         }
                     }
                     let [a, b, c, d] = totals;

@@ -51,9 +51,16 @@ fn logits_are_those_of_onnx_runtime() {
         let graph = Graph::from_bytes(&net, &name).unwrap();
         let want = Engine::new(runtime, 2).logits(&graph, &images, 128).unwrap();
         let batch = images.batch(0, 128).unwrap();
+        let few = images.batch(0, 8).unwrap();
+        let best = Isa::best().name();
         for isa in Isa::available() {
             for graph in [graph.fold_constants().unwrap(), graph.fold().unwrap()] {
-                let off = difference(&logits(&graph, &batch, isa), &want);
+                // Slow instruction sets see some of the images.
+                let batch = if isa.name() == best { &batch } else { &few };
+                let found = logits(&graph, batch, isa);
+                let mut want = want.clone();
+                want.data.truncate(found.data.len());
+                let off = difference(&found, &want);
                 assert!(off < 1e-3, "{name} on {}: {off}", isa.name());
             }
         }

@@ -1,26 +1,34 @@
 //! Operations with their way back, one file each.
 
 mod add;
+mod chance;
 mod clip;
 mod conv;
+mod fake_quant;
 mod flatten;
 mod loss;
 mod norm;
 mod pick;
 mod pool;
 mod relu;
+mod squared_error;
 #[cfg(test)]
 mod tests;
+mod total;
 
 pub use add::add;
+pub use chance::Chance;
 pub use clip::clip;
 pub use conv::conv;
+pub use fake_quant::{Affine, fake_quantize};
 pub use flatten::{flatten, linear, transpose};
 pub use loss::{cross_entropy, distillation};
 pub use norm::{Moments, Norm, norm};
 pub use pick::{Pick, pick};
 pub use pool::{average_pool, global_average_pool, max_pool};
 pub use relu::relu;
+pub use squared_error::squared_error;
+pub use total::total;
 
 use pulp::Simd;
 

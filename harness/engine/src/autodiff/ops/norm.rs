@@ -4,8 +4,8 @@ use pulp::Simd;
 use quantbench_core::Tensor;
 
 use super::where_positive;
-use crate::autodiff::kernels::load;
 use crate::autodiff::kernels::pointwise::{self, PerChannel, Reduce};
+use crate::autodiff::kernels::{load, multiply_add};
 use crate::autodiff::map::{BLOCK, Lanes, Map};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
@@ -157,7 +157,7 @@ impl PerChannel<1> for Line<'_> {
     fn apply<S: Simd>(&self, simd: S, block: usize, part: usize, [x]: [S::f32s; 1]) -> S::f32s {
         let (slope, offset) =
             (load::<S>(&self.slope[block], part), load::<S>(&self.offset[block], part));
-        let y = simd.mul_add_e_f32s(x, slope, offset);
+        let y = multiply_add(simd, x, slope, offset);
         if self.relu { simd.max_f32s(y, simd.splat_f32s(0.0)) } else { y }
     }
 }

@@ -182,6 +182,82 @@ fn vectors_and_losses() {
 }
 
 #[test]
+fn squared_errors_and_sums_of_losses() {
+    let tensors = [noise(&[3, 20, 3, 2], 16)];
+    let device = Device::new();
+    let other = |seed| device.map(&noise(&[3, 20, 3, 2], seed)).unwrap();
+    check("squared error", &tensors, &|tape, v| {
+        let a = squared_error(tape, v[0], other(17), None).unwrap();
+        let b = squared_error(tape, v[0], other(18), Some(other(19))).unwrap();
+        total(tape, &[(a, 0.5), (b, -2.0)])
+    });
+}
+
+/// The function of the definition and its gradients, number by number.
+fn plain_fake_quantize(x: f32, s: f32, grid: &Affine, kept: bool) -> (f32, f32, f64) {
+    let (low, high) = (-grid.zero_point as f32, (grid.top - grid.zero_point) as f32);
+    let v = x / s;
+    if kept {
+        (x, 1.0, 0.0)
+    } else if v < low {
+        (s * low, 0.0, f64::from(low))
+    } else if v > high {
+        (s * high, 0.0, f64::from(high))
+    } else {
+        let q = v.round_ties_even();
+        (s * q, 1.0, f64::from(q - v))
+    }
+}
+
+#[test]
+fn fake_quantization_is_that_of_the_definition_with_the_gradients_of_lsq() {
+    let tensor = noise(&[3, 20, 4, 3], 20);
+    for (zero_point, top, float) in
+        [(0, 15, None), (3, 7, None), (8, 15, Some((0.5, Chance::new(1, 2, 3))))]
+    {
+        for isa in Isa::available() {
+            let device = Device::with(isa);
+            let grid = Affine { zero_point, top, rate: 0.25, float };
+            let mut tape = Tape::new(&device);
+            let x = tape.variable(Value::Map(device.map(&tensor).unwrap()));
+            let s = tape.parameter(&Tensor::new(vec![1], vec![0.11]));
+            let y = fake_quantize(&mut tape, x, s, grid).unwrap();
+            let found = tape.map(y).to_tensor();
+            let loss = weighted_sum(&mut tape, y);
+            let mut gradients = tape.backward(loss);
+            let (dx, ds) = (gradients.map(x).unwrap().to_tensor(), gradients.flat(s).unwrap());
+            let weights = noise(&tensor.dims, 99);
+            let (mut want, mut count) = (0f64, 0);
+            for (i, v) in tensor.data.iter().enumerate() {
+                let (pixel, channel, image) = (i % 12, i / 12 % 20, i / 240);
+                let place = image * 24 + channel / 16 * 12 + pixel;
+                let kept = float.is_some_and(|(share, c)| c.below(place, share)[channel % 16]);
+                count += usize::from(kept);
+                let (y, slope, step) = plain_fake_quantize(*v, 0.11, &grid, kept);
+                assert_eq!(found.data[i], y);
+                assert_eq!(dx.data[i], slope * weights.data[i]);
+                want += 0.25 * step * f64::from(weights.data[i]);
+            }
+            assert!((f64::from(ds.data[0]) - want).abs() < 1e-4, "{} {want}", ds.data[0]);
+            assert!(float.is_none() || (300..420).contains(&count), "{count} of 720");
+        }
+    }
+}
+
+#[test]
+fn mixtures_take_each_number_from_one_side() {
+    let device = Device::new();
+    let [a, b] = [21, 22].map(|seed| device.map(&noise(&[4, 20, 5, 5], seed)).unwrap());
+    let mixed = Chance::new(5, 0, 0).mix(&a, &b, 0.3).unwrap().to_tensor();
+    let (a, b) = (a.to_tensor(), b.to_tensor());
+    let from_a = mixed.data.iter().zip(&a.data).filter(|(m, a)| m == a).count();
+    let from_b = mixed.data.iter().zip(&b.data).filter(|(m, b)| m == b).count();
+    assert_eq!(from_a + from_b, 2000);
+    assert!((500..700).contains(&from_a), "{from_a}");
+    assert_ne!(Chance::new(5, 0, 1), Chance::new(5, 1, 0));
+}
+
+#[test]
 fn losses_have_the_values_of_the_definition() {
     let device = Device::new();
     let mut tape = Tape::new(&device);

@@ -1,0 +1,64 @@
+//! Random numbers by place, so that they do not depend on the order in which places are visited.
+
+use crate::autodiff::map::{BLOCK, Map};
+use rayon::prelude::*;
+
+/// A random function of places: an integer hash (the finaliser of MurmurHash3, A. Appleby) of
+/// place and seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chance {
+    seed: u32,
+}
+
+impl Chance {
+    /// The function of a seed and two numbers, for example an iteration and a site.
+    pub fn new(seed: u64, first: u64, second: u64) -> Self {
+        let mut h = seed ^ first.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        h ^= second.wrapping_mul(0x94d0_49bb_1331_11eb);
+        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self { seed: (h ^ (h >> 31)) as u32 }
+    }
+
+    /// For each channel of a block at a place, whether its number is below a share of one.
+    #[inline(always)]
+    pub(crate) fn below(self, place: usize, share: f32) -> [bool; BLOCK] {
+        // Numbers of 24 bits, which FP32 holds.
+        let limit = (share * (1 << 24) as f32) as u32;
+        let first = (place as u32).wrapping_mul(BLOCK as u32);
+        let mut below = [false; BLOCK];
+        for (lane, below) in below.iter_mut().enumerate() {
+            let mut h = first.wrapping_add(lane as u32).wrapping_mul(0x9e37_79b1) ^ self.seed;
+            h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+            h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+            *below = ((h ^ (h >> 16)) >> 8) < limit;
+        }
+        below
+    }
+
+    /// A map that has each number of `a` with that probability and else that of `b`; none if their
+    /// shapes differ.
+    pub fn mix(self, a: &Map, b: &Map, share: f32) -> Option<Map> {
+        if a.shape() != b.shape() {
+            return None;
+        }
+        let isa = a.device().isa;
+        let mut out = b.copy();
+        let per_image = a.shape().per_image();
+        out.par_chunks_mut(per_image.max(1)).enumerate().for_each(|(n, out)| {
+            let a = a.image(n);
+            isa.run(
+                #[inline(always)]
+                || {
+                    for (i, (out, a)) in out.iter_mut().zip(a).enumerate() {
+                        let taken = self.below(n * per_image + i, share);
+                        for lane in 0..BLOCK {
+                            out.0[lane] = if taken[lane] { a.0[lane] } else { out.0[lane] };
+                        }
+                    }
+                },
+            );
+        });
+        Some(out)
+    }
+}
