@@ -6,6 +6,8 @@ use quantbench_core::card::{ParamValue, Params};
 use quantbench_core::rng::Rng;
 use quantbench_core::source::SourceError;
 use quantbench_core::{Card, CostModel, Evidence, Needs, Spec};
+use quantbench_engine::autodiff::NetworkError;
+use quantbench_engine::autodiff::optim::{OptimError, ScheduleError};
 use quantbench_engine::{Engine, EngineError};
 use quantbench_graph::{Artefact, ExportError, Graph, GraphError, Layer, Sites};
 use thiserror::Error;
@@ -180,6 +182,15 @@ pub enum MethodError {
     /// A network with its quantizers could not be written, to be run.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// A network could not be trained.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Parameters could not be moved.
+    #[error(transparent)]
+    Optim(#[from] OptimError),
+    /// A learning rate could not be had.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// A value that is not a number came up.
     #[error("{what} gave a value that is not finite; check the model's weights and the images")]
     NotFinite {

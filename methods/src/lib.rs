@@ -27,6 +27,8 @@ pub use statistics::{Ask, Found, Gather, Statistics};
 /// Every method, in the order of the alphabet.
 pub static ALL: &[&dyn Method] = &[
     &data_dependent::aciq::Aciq,
+    &data_dependent::adaround::AdaRound,
+    &data_dependent::brecq::Brecq,
     &extremely_low_bit::bwn::Bwn,
     &data_free::dfq::Dfq,
     &data_dependent::entropy::Entropy,
@@ -36,6 +38,7 @@ pub static ALL: &[&dyn Method] = &[
     &data_dependent::mse::Mse,
     &data_dependent::obq::Obq,
     &data_dependent::percentile::Percentile,
+    &data_dependent::qdrop::QDrop,
     &mixed_precision::sensitivity::Sensitivity,
     &mixed_precision::sensitivity_noise::SensitivityNoise,
     &data_free::squant::SQuant,

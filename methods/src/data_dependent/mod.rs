@@ -1,6 +1,8 @@
 //! Data-dependent methods: calibrated or trained on real images.
 
 pub mod aciq;
+pub mod adaround;
+pub mod brecq;
 pub mod entropy;
 pub mod fitted;
 pub mod gptq;
@@ -9,6 +11,8 @@ pub mod minmax;
 pub mod mse;
 pub mod obq;
 pub mod percentile;
+pub mod qdrop;
+mod reconstruction;
 
 use quantbench_core::card::{Default, Param, ParamRange};
 use quantbench_graph::Artefact;

@@ -16,6 +16,7 @@ pub mod normal;
 pub mod patches;
 pub mod probe;
 pub mod ranges;
+pub(crate) mod reconstruct;
 pub mod reestimate;
 pub(crate) mod vector;
 pub mod weights;

@@ -90,10 +90,15 @@ pub fn label(method: &dyn Method, a: u8) -> String {
     if widths.ternary { format!("w2ta{a}") } else { format!("w{w}a{a}") }
 }
 
-/// The defaults of a method with some parameters replaced.
+/// Parameters by which tests of methods that learn are short.
+const SHORT: &[&str] = &["iterations", "activation_iterations"];
+
+/// The defaults of a method with some parameters replaced; learning is short.
 pub fn params(method: &dyn Method, given: &[(&str, ParamValue)]) -> Params {
-    let given = given.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect();
-    method.card().resolve(&given).unwrap()
+    let known = |name: &&&str| method.card().params.iter().any(|p| p.name == **name);
+    let short = SHORT.iter().filter(known).map(|name| ((*name).to_string(), ParamValue::Int(20)));
+    let given = given.iter().map(|(k, v)| ((*k).to_string(), v.clone()));
+    method.card().resolve(&short.chain(given).collect()).unwrap()
 }
 
 /// One run of a method.

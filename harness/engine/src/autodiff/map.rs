@@ -142,6 +142,28 @@ impl Map {
         out
     }
 
+    /// Batches of maps of one size one after the other; none without any, or of several sizes.
+    pub fn join(parts: &[Map]) -> Option<Map> {
+        let first = parts.first()?;
+        let one = MapShape { images: 1, ..first.shape };
+        if parts.iter().any(|p| (MapShape { images: 1, ..p.shape }) != one) {
+            return None;
+        }
+        let images = parts.iter().map(|p| p.shape.images).sum();
+        let mut out = first.device.dirty(MapShape { images, ..one });
+        let mut at = 0;
+        for part in parts {
+            out[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Some(out)
+    }
+
+    /// Sets all negative numbers to zero.
+    pub fn rectify(&mut self) {
+        self.iter_mut().flat_map(|l| &mut l.0).for_each(|v| *v = v.max(0.0));
+    }
+
     /// A copy.
     #[must_use]
     pub fn copy(&self) -> Map {

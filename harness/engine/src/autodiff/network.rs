@@ -169,6 +169,11 @@ impl Network {
         }
     }
 
+    /// The values that it computes, in order, the input first.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.input.as_str()).chain(self.steps.iter().map(|s| s.output.as_str()))
+    }
+
     /// Name of the input.
     pub fn input(&self) -> &str {
         &self.input
