@@ -6,8 +6,8 @@ use quantbench_core::card::{ParamValue, Params};
 use quantbench_core::rng::Rng;
 use quantbench_core::source::SourceError;
 use quantbench_core::{Card, CostModel, Evidence, Needs, Spec};
-use quantbench_engine::autodiff::NetworkError;
 use quantbench_engine::autodiff::optim::{OptimError, ScheduleError};
+use quantbench_engine::autodiff::{AugmentError, BatchError, NetworkError};
 use quantbench_engine::{Engine, EngineError};
 use quantbench_graph::{Artefact, ExportError, Graph, GraphError, Layer, Sites};
 use thiserror::Error;
@@ -19,6 +19,8 @@ use crate::statistics::Statistics;
 pub struct Job<'a> {
     /// The FP32 model with constants and batch norm folded.
     pub graph: &'a Graph,
+    /// The same model with its batch norms, for methods that train it.
+    pub unfolded: &'a Graph,
     /// Its layers, in order.
     pub layers: &'a [Layer],
     /// Where the spec puts quantizers and how wide they are.
@@ -188,6 +190,12 @@ pub enum MethodError {
     /// Parameters could not be moved.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// Batches could not be made.
+    #[error(transparent)]
+    Batches(#[from] BatchError),
+    /// Images could not be changed for training.
+    #[error(transparent)]
+    Augment(#[from] AugmentError),
     /// A learning rate could not be had.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),

@@ -142,6 +142,43 @@ impl Unlabelled {
     }
 }
 
+/// Training images with their classes.
+pub struct Labelled(Counted);
+
+impl Labelled {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The images.
+    pub fn images(&self) -> &dyn ImageSource {
+        &self.0
+    }
+
+    /// The classes of images at some positions, each counted as read.
+    pub fn labels(&self, positions: &[usize]) -> Vec<u16> {
+        let all = self.0.images.labels();
+        self.0.counts.labels.fetch_add(positions.len() as u64, Ordering::Relaxed);
+        positions.iter().filter_map(|i| all.get(*i).copied()).collect()
+    }
+}
+
+impl sealed::Sealed for Labelled {}
+
+impl Grant for Labelled {
+    const NEEDS: Needs = Needs::Labelled;
+
+    fn take(vault: &Vault, _asked: bool, method: &'static str) -> Result<Self, MethodError> {
+        vault.images(method).map(Labelled)
+    }
+}
+
 impl sealed::Sealed for Unlabelled {}
 
 impl Grant for Unlabelled {

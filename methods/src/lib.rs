@@ -21,7 +21,7 @@ use thiserror::Error;
 
 pub use add_on::{ADD_ONS, AddOn};
 pub use contract::{Context, Job, Method, MethodError, Progress, Recipe};
-pub use grant::{Grant, NoData, Unlabelled, UnlabelledIfAsked, Vault};
+pub use grant::{Grant, Labelled, NoData, Unlabelled, UnlabelledIfAsked, Vault};
 pub use statistics::{Ask, Found, Gather, Statistics};
 
 /// Every method, in the order of the alphabet.
@@ -34,6 +34,7 @@ pub static ALL: &[&dyn Method] = &[
     &data_dependent::entropy::Entropy,
     &data_dependent::gptq::Gptq,
     &data_dependent::lp::Lp,
+    &data_dependent::lsq::Lsq,
     &data_dependent::minmax::MinMax,
     &data_dependent::mse::Mse,
     &data_dependent::obq::Obq,

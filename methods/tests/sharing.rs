@@ -60,7 +60,14 @@ fn run(
     let method = find(method).unwrap();
     let (spec, params) = (spec(widths), params(method, &[]));
     let (layers, found) = (graph.layers(), sites(graph, &spec).unwrap());
-    let job = Job { graph, layers: &layers, sites: &found, spec: &spec, params: &params };
+    let job = Job {
+        graph,
+        unfolded: graph,
+        layers: &layers,
+        sites: &found,
+        spec: &spec,
+        params: &params,
+    };
     let vault = Vault::with_calibration(Arc::new(Pictures::new(graph, 40)));
     let never = AtomicBool::new(false);
     let mut quiet = |_: usize, _: usize, _: &str| {};

@@ -7,6 +7,7 @@ pub mod entropy;
 pub mod fitted;
 pub mod gptq;
 pub mod lp;
+pub mod lsq;
 pub mod minmax;
 pub mod mse;
 pub mod obq;

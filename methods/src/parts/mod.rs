@@ -18,5 +18,6 @@ pub mod probe;
 pub mod ranges;
 pub(crate) mod reconstruct;
 pub mod reestimate;
+pub(crate) mod train;
 pub(crate) mod vector;
 pub mod weights;

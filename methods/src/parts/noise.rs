@@ -210,7 +210,14 @@ mod tests {
         let layers = graph.layers();
         let (sites, spec) = (Sites::default(), Spec::from_widths("w4a4".parse().unwrap()));
         let params = Params::new();
-        let job = Job { graph, layers: &layers, sites: &sites, spec: &spec, params: &params };
+        let job = Job {
+            graph,
+            unfolded: graph,
+            layers: &layers,
+            sites: &sites,
+            spec: &spec,
+            params: &params,
+        };
         Level::matched(&job).unwrap()
     }
 

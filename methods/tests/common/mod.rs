@@ -91,12 +91,14 @@ pub fn label(method: &dyn Method, a: u8) -> String {
 }
 
 /// Parameters by which tests of methods that learn are short.
-const SHORT: &[&str] = &["iterations", "activation_iterations"];
+const SHORT: &[(&str, i64)] =
+    &[("iterations", 20), ("activation_iterations", 20), ("epochs", 2), ("batch", 16)];
 
 /// The defaults of a method with some parameters replaced; learning is short.
 pub fn params(method: &dyn Method, given: &[(&str, ParamValue)]) -> Params {
-    let known = |name: &&&str| method.card().params.iter().any(|p| p.name == **name);
-    let short = SHORT.iter().filter(known).map(|name| ((*name).to_string(), ParamValue::Int(20)));
+    let known = |name: &str| method.card().params.iter().any(|p| p.name == name);
+    let short = SHORT.iter().filter(|(name, _)| known(name));
+    let short = short.map(|(name, value)| ((*name).to_string(), ParamValue::Int(*value)));
     let given = given.iter().map(|(k, v)| ((*k).to_string(), v.clone()));
     method.card().resolve(&short.chain(given).collect()).unwrap()
 }
@@ -105,6 +107,8 @@ pub fn params(method: &dyn Method, given: &[(&str, ParamValue)]) -> Params {
 pub struct Run<'a> {
     pub engine: Engine,
     pub graph: &'a Graph,
+    /// The network with its batch norms; none: as it is, without any.
+    pub unfolded: Option<&'a Graph>,
     pub spec: Spec,
     pub params: Params,
     pub vault: Vault,
@@ -119,6 +123,7 @@ impl<'a> Run<'a> {
         Self {
             engine,
             graph,
+            unfolded: None,
             spec: spec(label),
             params: params(method, &[]),
             vault: Vault::with_calibration(Arc::new(Pictures::new(graph, 40))),
@@ -143,6 +148,7 @@ impl<'a> Run<'a> {
         let found = sites(self.graph, &self.spec).unwrap();
         let job = Job {
             graph: self.graph,
+            unfolded: self.unfolded.unwrap_or(self.graph),
             layers: &layers,
             sites: &found,
             spec: &self.spec,

@@ -91,11 +91,12 @@ pub fn make(
     let name = method.card().name;
 
     let ledger = RefCell::new(Ledger::start());
-    let folded = graph.fold()?;
+    let (unfolded, folded) = (graph.fold_constants()?, graph.fold()?);
     let layers = folded.layers();
     let sites = sites(&folded, making.spec)?;
     let job = Job {
         graph: &folded,
+        unfolded: &unfolded,
         layers: &layers,
         sites: &sites,
         spec: making.spec,

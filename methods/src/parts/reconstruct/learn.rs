@@ -66,17 +66,14 @@ pub(super) fn learn(
         if at % 64 == 0 {
             cx.step(at, lesson.iterations, "reconstruction")?;
         }
-        let picked: Vec<usize> =
-            (0..batch).map(|_| cx.rng.below(count as u64) as usize).collect();
+        let picked: Vec<usize> = (0..batch).map(|_| cx.rng.below(count as u64) as usize).collect();
         let mut tape = Tape::new(device);
         let input = mixed(lesson, settings.drop, &picked, Chance::new(seed, at as u64, 0));
         let input = tape.constant(Value::Map(input));
         let vars = on_tape(&mut tape, variables.as_ref());
         let step_vars = on_tape(&mut tape, steps.as_ref());
-        let learned: BTreeMap<String, (&Rounding, Var)> = rounding
-            .iter()
-            .filter_map(|(n, r)| Some((n.clone(), (r, *vars.get(n)?))))
-            .collect();
+        let learned: BTreeMap<String, (&Rounding, Var)> =
+            rounding.iter().filter_map(|(n, r)| Some((n.clone(), (r, *vars.get(n)?)))).collect();
         let parameters = constants(&mut tape, &lesson.piece.network);
         let mut sites = Learning {
             rounding: &learned,

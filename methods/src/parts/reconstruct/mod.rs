@@ -234,7 +234,8 @@ impl Work<'_> {
 
     fn learn(&mut self, lesson: &Lesson<'_>, cx: &mut Context<'_>) -> Result<(), MethodError> {
         let settings = self.settings;
-        let note = learn(&self.device, settings, lesson, &mut self.weights, &mut self.activations, cx)?;
+        let note =
+            learn(&self.device, settings, lesson, &mut self.weights, &mut self.activations, cx)?;
         self.notes.extend(note);
         Ok(())
     }

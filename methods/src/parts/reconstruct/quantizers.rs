@@ -31,10 +31,7 @@ pub(super) struct Activations {
 }
 
 impl Activations {
-    pub(super) fn new(
-        job: &Job<'_>,
-        grids: &BTreeMap<String, Grid>,
-    ) -> Result<Self, MethodError> {
+    pub(super) fn new(job: &Job<'_>, grids: &BTreeMap<String, Grid>) -> Result<Self, MethodError> {
         let (mut by_root, mut root) = (BTreeMap::new(), BTreeMap::new());
         for site in &job.sites.activations {
             let Some(grid) = grids.get(&site.value) else { continue };

@@ -107,7 +107,8 @@ struct Soften {
 impl Op for Soften {
     fn backward(&self, gradient: Value, back: &mut Back<'_>) {
         let Value::Flat(mut gradient) = gradient else { return };
-        for (i, (g, v)) in gradient.data.iter_mut().zip(&back.flat(self.variables).data).enumerate() {
+        for (i, (g, v)) in gradient.data.iter_mut().zip(&back.flat(self.variables).data).enumerate()
+        {
             let (low, high) = self.grid.ends[i];
             let at = self.grid.floor[i] + height(*v);
             let inside = at >= low && at <= high;
