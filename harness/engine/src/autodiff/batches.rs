@@ -23,7 +23,7 @@ pub enum Last {
 pub struct Epochs {
     images: usize,
     batch: usize,
-    epochs: usize,
+    count: usize,
     last: Last,
     seed: u64,
 }
@@ -86,12 +86,12 @@ impl Epochs {
         if batch > images {
             return Err(BatchError::TooLarge { batch, images });
         }
-        Ok(Self { images, batch, epochs, last, seed })
+        Ok(Self { images, batch, count: epochs, last, seed })
     }
 
     /// Number of epochs.
     pub fn epochs(&self) -> usize {
-        self.epochs
+        self.count
     }
 
     /// Batches of each epoch.
@@ -104,7 +104,7 @@ impl Epochs {
 
     /// Batches of all epochs.
     pub fn steps(&self) -> usize {
-        self.epochs.saturating_mul(self.steps_per_epoch())
+        self.count.saturating_mul(self.steps_per_epoch())
     }
 
     /// Epoch and step within the epoch of a step of the training.
@@ -123,8 +123,8 @@ impl Epochs {
     /// # Errors
     /// The epoch is not below [`Epochs::epochs`].
     pub fn epoch(&self, epoch: usize) -> Result<Epoch, BatchError> {
-        if epoch >= self.epochs {
-            return Err(BatchError::Epoch { epoch, epochs: self.epochs });
+        if epoch >= self.count {
+            return Err(BatchError::Epoch { epoch, epochs: self.count });
         }
         let mut rng = Rng::from_parts(&["epoch", &self.seed.to_string(), &epoch.to_string()]);
         let mut order = rng::draw(&mut rng, self.images, self.images);
