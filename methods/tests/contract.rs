@@ -129,7 +129,8 @@ fn a_method_reads_what_it_is_granted_and_says_when_that_is_nothing() {
         run.go(*method).unwrap();
         let wants = needs != quantbench_core::Needs::Nothing;
         assert_eq!(run.vault.images_read() > 0, wants, "{}", method.card().name);
-        assert_eq!(run.vault.labels_read(), 0);
+        let labelled = needs == quantbench_core::Needs::Labelled;
+        assert_eq!(run.vault.labels_read() > 0, labelled, "{}", method.card().name);
         let none = Arc::new(Pictures::new(&graph, 0));
         for vault in [Vault::empty(), Vault::with_calibration(none)] {
             let run = Run { vault, ..Run::new(engine, &graph, *method, label) };
@@ -252,7 +253,9 @@ fn with_zero_channel() -> (Graph, String, String) {
 fn an_all_zero_channel_gets_scale_one_and_a_note() {
     let Some(engine) = engine() else { return };
     let (graph, layer, weight) = with_zero_channel();
-    for method in ALL {
+    // Training does not leave such a channel as it is.
+    let labelled = |m: &&&dyn Method| m.grant() == quantbench_core::Needs::Labelled;
+    for method in ALL.iter().filter(|m| !labelled(m)) {
         let label = &label(*method, 4);
         let artefact = Run::new(engine, &graph, *method, label).go(*method).unwrap();
         let q = &artefact.weights[&weight];

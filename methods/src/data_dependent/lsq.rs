@@ -14,7 +14,8 @@
 //! - `batch` (128): images per step; what does not fill a batch is left out.
 //! - `rate` (0.01): learning rate at the start; it falls along a cosine to zero.
 //! - `weight_decay` (1e-4): of all parameters but the steps.
-//! - `augment` (`true`): random crops with 4 pixels of zeros around the image, and mirroring.
+//! - `augment` (`true`): random crops with an eighth of the side as zeros around the image (4 pixels
+//!   of CIFAR's 32), and mirroring.
 //!
 //! # Differences from the paper
 //! Quantizers of activations sit on values, so that all readers of a value share its step. A value
@@ -82,7 +83,7 @@ static CARD: Card = Card {
         },
         Param {
             name: "augment",
-            help: "random crops with 4 pixels of zeros around the image, and mirroring",
+            help: "random crops with an eighth of the side as zeros around the image, and mirroring",
             default: Default::Bool(true),
             range: ParamRange::Switch,
         },

@@ -8,6 +8,7 @@ use quantbench_graph::{Artefact, Graph, Layer};
 
 use super::grids::{Codes, Grids};
 use crate::contract::{Job, MethodError};
+use crate::parts::weights::widest_sites;
 
 /// The artefact of trained parameters.
 pub(super) fn folded(
@@ -31,7 +32,7 @@ pub(super) fn folded(
     let factors = factors(&trained)?;
     let (before, after) = (trained.layers(), graph.layers());
     let mut weights = BTreeMap::new();
-    for site in &job.sites.weights {
+    for site in widest_sites(job) {
         let (Some(old), Some(new)) = (before.get(site.layer), after.get(site.layer)) else {
             continue;
         };

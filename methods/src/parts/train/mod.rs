@@ -21,6 +21,7 @@ use quantbench_graph::Artefact;
 use crate::contract::{Context, Job, MethodError};
 use crate::grant::Labelled;
 use crate::parts::calibrate::share;
+use crate::parts::weights::widest_sites;
 
 pub(crate) use grids::{Codes, Grids};
 
@@ -47,7 +48,7 @@ pub(crate) struct Training {
     pub(crate) weight_decay: f64,
     /// Label smoothing.
     pub(crate) smoothing: f32,
-    /// Whether images are cropped at random (4 pixels of zeros around them) and mirrored.
+    /// Whether images are cropped at random and mirrored.
     pub(crate) augment: bool,
 }
 
@@ -63,8 +64,7 @@ pub(crate) fn train(
     let epochs = Epochs::new(data.len(), how.batch, how.epochs, Last::Drop, seed)?;
     let schedule =
         Schedule::new(Shape::Cosine { floor: 0.0 }, how.rate, how.warm_up, epochs.steps())?;
-    let flip = if how.augment { Flip::Half } else { Flip::Never };
-    let augment = Augment { pad: if how.augment { 4 } else { 0 }, flip, seed };
+    let augment = augmentation(data, how, seed);
     let mut trainer = Trainer::new(job, grids)?;
     trainer.start(data, &epochs, cx)?;
     let mut optimizer = trainer.optimizer(how)?;
@@ -87,7 +87,19 @@ pub(crate) fn train(
             }
         }
     }
-    trainer.finish(&optimizer)
+    let artefact = trainer.finish(&optimizer)?;
+    // The network in float that the artefact stands for is the trained one.
+    cx.reference = Some(artefact.graph.clone());
+    Ok(artefact)
+}
+
+/// Crops with an eighth of the image's side as zeros around it (4 pixels of CIFAR's 32), and flips.
+fn augmentation(data: &Labelled, how: &Training, seed: u64) -> Augment {
+    if !how.augment {
+        return Augment { pad: 0, flip: Flip::Never, seed };
+    }
+    let side = data.images().dims().iter().skip(1).min().copied().unwrap_or(0);
+    Augment { pad: side / 8, flip: Flip::Half, seed }
 }
 
 /// What training knows.
@@ -105,9 +117,12 @@ impl<'a> Trainer<'a> {
         let keep: Vec<&str> = job.sites.activations.iter().map(|s| s.value.as_str()).collect();
         let network = Network::new(job.unfolded, &keep)?;
         let layers = job.unfolded.layers();
-        for site in &job.sites.weights {
+        for site in widest_sites(job) {
             let Some(layer) = layers.get(site.layer) else { continue };
             let Some(weights) = network.parameters().get(&layer.weight) else { continue };
+            if weights.data.iter().any(|w| !w.is_finite()) {
+                return Err(MethodError::NotFinite { what: format!("weight {:?}", layer.weight) });
+            }
             grids.start_weight(&layer.weight, weights, site.bits);
         }
         Ok(Self { job, device: Device::new(), network, grids, guarded: 0 })
