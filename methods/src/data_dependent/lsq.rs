@@ -249,8 +249,8 @@ impl Grids for Steps {
         let s = grid.now(&weight_name(name), parameters);
         let (low, high) = (grid.low as f32, grid.high as f32);
         let code = |w: &f32| (w / s).clamp(low, high).round_ties_even() as i32;
-        let codes = weights.data.iter().map(code).collect();
-        Some(Codes { codes, scale: vec![s], low: grid.low, high: grid.high })
+        let each = weights.data.iter().map(code).collect();
+        Some(Codes { each, scale: vec![s], low: grid.low, high: grid.high })
     }
 
     fn values(&self, parameters: &BTreeMap<String, Tensor>) -> BTreeMap<String, Grid> {

@@ -220,13 +220,12 @@ impl Network {
             let x = value(0)?;
             let done = match &step.kind {
                 Kind::Conv { weight, bias, .. } | Kind::Linear { weight, bias, .. } => {
-                    let w = match weights.get(weight.as_str()) {
-                        Some(w) => *w,
-                        None => {
-                            let w = sites.weight(tape, weight, parameter(weight)?);
-                            weights.insert(weight, w);
-                            w
-                        }
+                    let w = if let Some(w) = weights.get(weight.as_str()) {
+                        *w
+                    } else {
+                        let w = sites.weight(tape, weight, parameter(weight)?);
+                        weights.insert(weight, w);
+                        w
                     };
                     let b = bias.as_deref().map(parameter).transpose()?;
                     match &step.kind {

@@ -122,11 +122,7 @@ impl Work<'_> {
     /// All images as one map.
     fn image(&self, images: &dyn ImageSource) -> Result<Map, MethodError> {
         let all = images.batch(0, images.len())?;
-        self.device.map(&all).ok_or_else(|| self.unfit("the images are no maps"))
-    }
-
-    fn unfit(&self, reason: &str) -> MethodError {
-        MethodError::Unfit { method: "reconstruction", reason: reason.to_string() }
+        self.device.map(&all).ok_or_else(|| unfit("the images are no maps"))
     }
 
     /// Learns the rounding of weights, and steps along with it where the settings say so.
@@ -275,12 +271,16 @@ impl Work<'_> {
                 Fixed::new(&self.weights, &self.activations, weights, activations, &piece.input);
             let run = piece.network.run(&mut tape, inputs, &parameters, false, &mut sites)?;
             let found = run.values.get(value).ok_or_else(|| {
-                self.unfit(&format!("value {value:?} is not computed where it is needed"))
+                unfit(&format!("value {value:?} is not computed where it is needed"))
             })?;
             parts.push(tape.map(*found).copy());
         }
-        Map::join(&parts).ok_or_else(|| self.unfit("there are no images"))
+        Map::join(&parts).ok_or_else(|| unfit("there are no images"))
     }
+}
+
+fn unfit(reason: &str) -> MethodError {
+    MethodError::Unfit { method: "reconstruction", reason: reason.to_string() }
 }
 
 /// The parameters of a network, without gradients.

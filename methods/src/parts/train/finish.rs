@@ -101,6 +101,6 @@ fn rescaled(codes: &Codes, layer: &Layer, factors: &[f32], bits: Bits) -> QuantT
         let code = if factor(c) == 0.0 { 0 } else { code };
         code + grid.zero_point[c]
     };
-    let codes = codes.codes.iter().enumerate().map(place).collect();
+    let codes = codes.each.iter().enumerate().map(place).collect();
     QuantTensor { dims: layer.dims.clone(), grid, codes }
 }

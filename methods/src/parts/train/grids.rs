@@ -10,7 +10,7 @@ use quantbench_engine::autodiff::{Map, Tape, Var};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Codes {
     /// One code per weight, in the order of the tensor, zero being 0.
-    pub(crate) codes: Vec<i32>,
+    pub(crate) each: Vec<i32>,
     /// Scales.
     pub(crate) scale: Vec<f32>,
     /// Smallest code.

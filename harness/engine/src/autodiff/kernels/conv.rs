@@ -4,6 +4,9 @@
 //! is spread over a vector and multiplied with the weights of all these channels. Forward and
 //! backward to the input are the same pass with other weights, see [`Plan`].
 
+// Loops over lanes and registers are counted: the compiler unrolls them.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
@@ -278,7 +281,7 @@ impl Pass<'_> {
         for (k, from) in reads.clone().enumerate() {
             let lanes = (layout.read - from * BLOCK).min(BLOCK);
             for &(tap, shift) in &phase.taps {
-                let pixels = &source[from * plan.plane() + base + shift..][..(P - 1) * step + 1];
+                let pixels = &source[from * plan.plane() + base + shift..][..=(P - 1) * step];
                 let at = (k * layout.taps + tap) * BLOCK;
                 let mut rows: [&[Lanes]; V] = [&[]; V];
                 for (v, row) in rows.iter_mut().enumerate() {
@@ -416,7 +419,7 @@ impl WeightGradient<'_> {
         let mut totals = [[simd.splat_f32s(0.0); V]; I];
         for y in 0..height {
             let from = source + y * plan.step[0] * plan.padded[1];
-            let pixels = &input[from..][..(width - 1) * step + 1];
+            let pixels = &input[from..][..=(width - 1) * step];
             let mut rows: [&[Lanes]; V] = [&[]; V];
             for (v, row) in rows.iter_mut().enumerate() {
                 *row = &gradient[((block + v / parts) * height + y) * width..][..width];

@@ -58,6 +58,10 @@ pub(crate) struct Phase {
     pub(crate) taps: Vec<(usize, usize)>,
 }
 
+/// Along one axis, a position within a stride: the position, how many there are, and the kernel
+/// positions that are read with what they add to the number of the output pixel.
+type AxisPhase = (usize, usize, Vec<(usize, isize)>);
+
 /// A pass over a padded copy of its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -99,9 +103,7 @@ impl Plan {
     /// within a stride, so that no zero is multiplied.
     pub(crate) fn backward(window: &Window, input: [usize; 2]) -> Option<Self> {
         let source = window.output(input)?;
-        // Along one axis, for each position within a stride: size, and kernel positions with what
-        // they add to the number of the output pixel.
-        let axis = |a: usize| -> Vec<(usize, usize, Vec<(usize, isize)>)> {
+        let axis = |a: usize| -> Vec<AxisPhase> {
             let stride = window.stride[a];
             (0..stride.min(input[a]))
                 .map(|at| {

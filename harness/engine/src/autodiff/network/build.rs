@@ -50,12 +50,12 @@ fn joined(steps: Vec<Step>, keep: &BTreeSet<&str>) -> Vec<Step> {
         let alone = |value: &String| readers[value] == 1 && !keep.contains(value.as_str());
         if step.kind == Kind::Relu && alone(&step.inputs[0]) {
             let before = done.iter_mut().rev().find(|s| s.output == step.inputs[0]);
-            if let Some(before) = before {
-                if let Kind::Norm { relu, .. } | Kind::Add { relu } = &mut before.kind {
-                    *relu = true;
-                    before.output = step.output;
-                    continue;
-                }
+            if let Some(before) = before
+                && let Kind::Norm { relu, .. } | Kind::Add { relu } = &mut before.kind
+            {
+                *relu = true;
+                before.output = step.output;
+                continue;
             }
         }
         done.push(step);

@@ -1,5 +1,8 @@
 //! Random numbers by place, so that they do not depend on the order in which places are visited.
 
+// Loops over lanes are counted: the compiler turns them into vectors.
+#![allow(clippy::needless_range_loop)]
+
 use crate::autodiff::map::{BLOCK, Map};
 use rayon::prelude::*;
 

@@ -1,5 +1,8 @@
 //! Quantization simulated in float, with a gradient for the step.
 
+// Loops over lanes are counted: the compiler turns them into vectors.
+#![allow(clippy::needless_range_loop)]
+
 use quantbench_core::Tensor;
 use rayon::prelude::*;
 
