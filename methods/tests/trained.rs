@@ -1,5 +1,7 @@
 //! Methods that train: what training does to a network with batch norms, and that it can fail.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 mod common;
 
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! Random numbers by place, so that they do not depend on the order in which places are visited.
 
-// Loops over lanes are counted: the compiler turns them into vectors.
-#![allow(clippy::needless_range_loop)]
-
-use crate::autodiff::map::{BLOCK, Map};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+use crate::autodiff::kernels::{load, store};
+use crate::autodiff::map::{BLOCK, Lanes, Map};
 
 /// A random function of places: an integer hash (the finaliser of MurmurHash3, A. Appleby) of
 /// place and seed.
@@ -23,20 +23,21 @@ impl Chance {
         Self { seed: (h ^ (h >> 31)) as u32 }
     }
 
-    /// For each channel of a block at a place, whether its number is below a share of one.
+    /// For each channel of a block at a place, one if its number is below a share of one, else
+    /// zero.
     #[inline(always)]
-    pub(crate) fn below(self, place: usize, share: f32) -> [bool; BLOCK] {
+    pub(crate) fn below(self, place: usize, share: f32) -> Lanes {
         // Numbers of 24 bits, which FP32 holds.
         let limit = (share * (1 << 24) as f32) as u32;
         let first = (place as u32).wrapping_mul(BLOCK as u32);
-        let mut below = [false; BLOCK];
+        let mut below = [0f32; BLOCK];
         for (lane, below) in below.iter_mut().enumerate() {
             let mut h = first.wrapping_add(lane as u32).wrapping_mul(0x9e37_79b1) ^ self.seed;
             h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
             h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-            *below = ((h ^ (h >> 16)) >> 8) < limit;
+            *below = if ((h ^ (h >> 16)) >> 8) < limit { 1.0 } else { 0.0 };
         }
-        below
+        Lanes(below)
     }
 
     /// A map that has each number of `a` with that probability and else that of `b`; none if their
@@ -49,19 +50,34 @@ impl Chance {
         let mut out = b.copy();
         let per_image = a.shape().per_image();
         out.par_chunks_mut(per_image.max(1)).enumerate().for_each(|(n, out)| {
-            let a = a.image(n);
-            isa.run(
-                #[inline(always)]
-                || {
-                    for (i, (out, a)) in out.iter_mut().zip(a).enumerate() {
-                        let taken = self.below(n * per_image + i, share);
-                        for lane in 0..BLOCK {
-                            out.0[lane] = if taken[lane] { a.0[lane] } else { out.0[lane] };
-                        }
-                    }
-                },
-            );
+            isa.run(Mix { chance: self, share, from: a.image(n), at: n * per_image, out });
         });
         Some(out)
+    }
+}
+
+/// One image.
+struct Mix<'a> {
+    chance: Chance,
+    share: f32,
+    from: &'a [Lanes],
+    at: usize,
+    out: &'a mut [Lanes],
+}
+
+impl WithSimd for Mix<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let zero = simd.splat_f32s(0.0);
+        for (i, (out, from)) in self.out.iter_mut().zip(self.from).enumerate() {
+            let taken = self.chance.below(self.at + i, self.share);
+            for part in 0..BLOCK / S::F32_LANES {
+                let mask = simd.greater_than_f32s(load::<S>(&taken, part), zero);
+                let old = load::<S>(out, part);
+                store::<S>(out, part, simd.select_f32s(mask, load::<S>(from, part), old));
+            }
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! Quantization simulated in float, with a gradient for the step.
 
-// Loops over lanes are counted: the compiler turns them into vectors.
-#![allow(clippy::needless_range_loop)]
-
+use pulp::{Simd, WithSimd};
 use quantbench_core::Tensor;
 use rayon::prelude::*;
 
 use super::chance::Chance;
+use crate::autodiff::kernels::{load, store};
 use crate::autodiff::map::{BLOCK, Lanes, Map};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
@@ -38,75 +37,131 @@ pub fn fake_quantize(tape: &mut Tape, input: Var, step: Var, grid: Affine) -> Op
     let mut y = x.device().dirty(x.shape());
     let per_image = x.shape().per_image();
     y.par_chunks_mut(per_image.max(1)).enumerate().for_each(|(n, out)| {
-        let image = x.image(n);
-        isa.run(
-            #[inline(always)]
-            || grid.forward(s, image, n * per_image, out),
-        );
+        isa.run(Forward { grid, s, input: x.image(n), at: n * per_image, out });
     });
     Some(tape.push(&[input, step], Value::Map(y), FakeQuantize { input, step, grid }))
 }
 
-/// `v` rounded half to even, for magnitudes below `2^22`.
+/// Half to even, for magnitudes below `2^22`.
 #[inline(always)]
-pub(crate) fn round(v: f32) -> f32 {
-    // Adding it leaves no bit below one; every instruction set can do it to several numbers.
-    const MAGIC: f32 = 12_582_912.0;
-    (v + MAGIC) - MAGIC
+fn round<S: Simd>(simd: S, v: S::f32s) -> S::f32s {
+    // Adding 1.5 * 2^23 leaves no bit below one, on every instruction set.
+    let magic = simd.splat_f32s(12_582_912.0);
+    simd.sub_f32s(simd.add_f32s(v, magic), magic)
 }
 
-/// Cut off at both ends; NaN stays.
-#[inline(always)]
-pub(crate) fn clip(v: f32, low: f32, high: f32) -> f32 {
-    let v = if v < low { low } else { v };
-    if v > high { high } else { v }
+/// The ends of a grid, and its step, in vectors.
+#[derive(Clone, Copy)]
+struct Scale<S: Simd> {
+    s: S::f32s,
+    low: S::f32s,
+    high: S::f32s,
+}
+
+impl<S: Simd> Scale<S> {
+    #[inline(always)]
+    fn new(simd: S, grid: &Affine, s: f32) -> Self {
+        Self {
+            s: simd.splat_f32s(s),
+            low: simd.splat_f32s(-(grid.zero_point as f32)),
+            high: simd.splat_f32s((grid.top - grid.zero_point) as f32),
+        }
+    }
+
+    /// `x / s`, and the same cut off at the ends.
+    #[inline(always)]
+    fn cut(&self, simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
+        let v = simd.div_f32s(x, self.s);
+        // In this order what is not a number stays that.
+        (v, simd.min_f32s(self.high, simd.max_f32s(self.low, v)))
+    }
 }
 
 impl Affine {
+    /// One where a number stays in float.
     #[inline(always)]
-    fn ends(&self) -> (f32, f32) {
-        (-(self.zero_point as f32), (self.top - self.zero_point) as f32)
+    fn kept(&self, place: usize) -> Lanes {
+        match self.float {
+            Some((share, chance)) => chance.below(place, share),
+            None => Lanes::ZERO,
+        }
     }
+}
+
+/// One image.
+struct Forward<'a> {
+    grid: Affine,
+    s: f32,
+    input: &'a [Lanes],
+    at: usize,
+    out: &'a mut [Lanes],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn forward(&self, s: f32, input: &[Lanes], at: usize, out: &mut [Lanes]) {
-        let (low, high) = self.ends();
-        for (i, (out, x)) in out.iter_mut().zip(input).enumerate() {
-            for lane in 0..BLOCK {
-                out.0[lane] = s * round(clip(x.0[lane] / s, low, high));
+    fn with_simd<S: Simd>(self, simd: S) {
+        let scale = Scale::new(simd, &self.grid, self.s);
+        let zero = simd.splat_f32s(0.0);
+        for (i, (out, input)) in self.out.iter_mut().zip(self.input).enumerate() {
+            for part in 0..BLOCK / S::F32_LANES {
+                let (_, cut) = scale.cut(simd, load::<S>(input, part));
+                store::<S>(out, part, simd.mul_f32s(scale.s, round(simd, cut)));
             }
-            if let Some((share, chance)) = self.float {
-                let kept = chance.below(at + i, share);
-                for lane in 0..BLOCK {
-                    out.0[lane] = if kept[lane] { x.0[lane] } else { out.0[lane] };
+            if self.grid.float.is_some() {
+                let kept = self.grid.kept(self.at + i);
+                for part in 0..BLOCK / S::F32_LANES {
+                    let mask = simd.greater_than_f32s(load::<S>(&kept, part), zero);
+                    let (x, y) = (load::<S>(input, part), load::<S>(out, part));
+                    store::<S>(out, part, simd.select_f32s(mask, x, y));
                 }
             }
         }
     }
+}
 
-    /// Turns the gradient of the output into that of the input; gives that of the step.
+/// Turns the gradient of the output into that of the input, for one image; gives that of the step.
+struct Backward<'a> {
+    grid: Affine,
+    s: f32,
+    input: &'a [Lanes],
+    at: usize,
+    gradient: &'a mut [Lanes],
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = f64;
+
     #[inline(always)]
-    fn backward(&self, s: f32, input: &[Lanes], at: usize, gradient: &mut [Lanes]) -> f64 {
-        let (low, high) = self.ends();
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        // So many sums are added in FP32 before they go to FP64.
+        const RUN: usize = 64;
+        let scale = Scale::new(simd, &self.grid, self.s);
+        let zero = simd.splat_f32s(0.0);
         let mut total = 0f64;
-        for (block, (gradient, input)) in gradient.chunks_mut(64).zip(input.chunks(64)).enumerate()
-        {
-            let mut sums = [0f32; BLOCK];
-            for (i, (g, x)) in gradient.iter_mut().zip(input).enumerate() {
-                let kept = match self.float {
-                    Some((share, chance)) => chance.below(at + block * 64 + i, share),
-                    None => [false; BLOCK],
-                };
-                for lane in 0..BLOCK {
-                    let v = x.0[lane] / s;
-                    let cut = clip(v, low, high);
-                    let (inside, q) = (cut == v, round(cut));
-                    let slope = if inside { q - v } else { q };
-                    sums[lane] += if kept[lane] { 0.0 } else { g.0[lane] * slope };
-                    g.0[lane] = if inside || kept[lane] { g.0[lane] } else { 0.0 };
+        let runs = self.gradient.chunks_mut(RUN).zip(self.input.chunks(RUN));
+        for (run, (gradient, input)) in runs.enumerate() {
+            let mut sum = zero;
+            for (i, (gradient, input)) in gradient.iter_mut().zip(input).enumerate() {
+                let kept = self.grid.kept(self.at + run * RUN + i);
+                for part in 0..BLOCK / S::F32_LANES {
+                    let g = load::<S>(gradient, part);
+                    let (v, cut) = scale.cut(simd, load::<S>(input, part));
+                    let (inside, q) = (simd.equal_f32s(cut, v), round(simd, cut));
+                    let slope = simd.select_f32s(inside, simd.sub_f32s(q, v), q);
+                    let mut more = simd.mul_f32s(g, slope);
+                    let mut passed = simd.select_f32s(inside, g, zero);
+                    if self.grid.float.is_some() {
+                        let kept = simd.greater_than_f32s(load::<S>(&kept, part), zero);
+                        more = simd.select_f32s(kept, zero, more);
+                        passed = simd.select_f32s(kept, g, passed);
+                    }
+                    sum = simd.add_f32s(sum, more);
+                    store::<S>(gradient, part, passed);
                 }
             }
-            total += f64::from(sums.iter().sum::<f32>());
+            total += f64::from(simd.reduce_sum_f32s(sum));
         }
         total
     }
@@ -129,11 +184,7 @@ impl Op for FakeQuantize {
             .par_chunks_mut(per_image.max(1))
             .enumerate()
             .map(|(n, gradient)| {
-                let image = x.image(n);
-                isa.run(
-                    #[inline(always)]
-                    || grid.backward(s, image, n * per_image, gradient),
-                )
+                isa.run(Backward { grid, s, input: x.image(n), at: n * per_image, gradient })
             })
             .collect();
         let sum = sums.iter().sum::<f64>() * f64::from(grid.rate);
