@@ -32,9 +32,9 @@ use std::collections::BTreeMap;
 
 use quantbench_core::card::{Card, Default, Family, Param, ParamRange, WidthRange};
 use quantbench_core::{Bits, Granularity, Grid, Levels, Tensor};
-use quantbench_engine::autodiff::ops::{Affine, fake_quantize};
+use quantbench_engine::autodiff::ops::{Affine, Ends, fake_quantize, fake_quantize_flat};
 use quantbench_engine::autodiff::optim::Momentum;
-use quantbench_engine::autodiff::{Back, Map, Op, Tape, Value, Var};
+use quantbench_engine::autodiff::{Map, Tape, Value, Var};
 use quantbench_graph::{Artefact, SiteKind};
 
 use crate::contract::{Context, Job, MethodError, Recipe};
@@ -159,6 +159,10 @@ impl Step {
         Affine { zero_point: -self.low, top: self.high - self.low, rate: self.rate, float: None }
     }
 
+    fn ends(&self) -> Ends {
+        Ends { low: self.low, high: self.high, rate: self.rate }
+    }
+
     /// The step on the tape, or what it began with.
     fn var(&self, tape: &mut Tape, name: &str, vars: &BTreeMap<String, Var>) -> Var {
         match vars.get(name) {
@@ -230,7 +234,7 @@ impl Grids for Steps {
     fn weight(&self, tape: &mut Tape, name: &str, value: Var, vars: &BTreeMap<String, Var>) -> Var {
         let Some(grid) = self.weights.get(name) else { return value };
         let step = grid.var(tape, &weight_name(name), vars);
-        quantized(tape, value, step, *grid)
+        fake_quantize_flat(tape, value, step, grid.ends()).unwrap_or(value)
     }
 
     fn value(&self, tape: &mut Tape, name: &str, value: Var, vars: &BTreeMap<String, Var>) -> Var {
@@ -262,39 +266,5 @@ impl Grids for Steps {
             zero_point: vec![-step.low],
         };
         self.values.iter().map(|(n, s)| (n.clone(), grid(n, s))).collect()
-    }
-}
-
-/// Weights on a grid, with the gradient of the step (equations 1 to 5).
-fn quantized(tape: &mut Tape, weights: Var, step: Var, grid: Step) -> Var {
-    let (w, s) = (tape.flat(weights), tape.flat(step).data[0]);
-    let (low, high) = (grid.low as f32, grid.high as f32);
-    let round = |w: &f32| s * (w / s).clamp(low, high).round_ties_even();
-    let value = Value::Flat(Tensor::new(w.dims.clone(), w.data.iter().map(round).collect()));
-    tape.push(&[weights, step], value, Quantized { weights, step, grid })
-}
-
-struct Quantized {
-    weights: Var,
-    step: Var,
-    grid: Step,
-}
-
-impl Op for Quantized {
-    fn backward(&self, gradient: Value, back: &mut Back<'_>) {
-        let Value::Flat(mut gradient) = gradient else { return };
-        let s = back.flat(self.step).data[0];
-        let (low, high) = (self.grid.low as f32, self.grid.high as f32);
-        let mut sum = 0f64;
-        for (g, w) in gradient.data.iter_mut().zip(&back.flat(self.weights).data) {
-            let v = w / s;
-            let inside = v >= low && v <= high;
-            let q = v.clamp(low, high).round_ties_even();
-            sum += f64::from(*g * if inside { q - v } else { q });
-            *g = if inside { *g } else { 0.0 };
-        }
-        let sum = (sum * f64::from(self.grid.rate)) as f32;
-        back.give(self.weights, Value::Flat(gradient));
-        back.give(self.step, Value::Flat(Tensor::new(vec![1], vec![sum])));
     }
 }
