@@ -156,11 +156,8 @@ fn pointwise(c: &mut Criterion) {
     for (name, is_norm) in [("norm backward", true), ("fake quantization backward", false)] {
         let whole = || {
             let (mut tape, x, gamma, step) = prepared();
-            let y = if is_norm {
-                normed(&mut tape, x, gamma)
-            } else {
-                quantized(&mut tape, x, step)
-            };
+            let y =
+                if is_norm { normed(&mut tape, x, gamma) } else { quantized(&mut tape, x, step) };
             let from = loss(&mut tape, y);
             (tape, from)
         };
