@@ -7,6 +7,7 @@ pub mod calibrate;
 pub mod channel_stats;
 pub mod cholesky;
 pub mod divergence;
+pub(crate) mod elementary;
 pub mod hessian;
 pub mod known_ranges;
 pub mod levels;

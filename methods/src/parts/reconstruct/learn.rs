@@ -11,7 +11,7 @@ use quantbench_engine::autodiff::{Device, Map, Tape, Value, Var};
 
 use super::pieces::Piece;
 use super::quantizers::{Activations, Learning};
-use super::rounding::{Rounding, indecision};
+use super::rounding::Rounding;
 use super::{Settings, constants};
 use crate::contract::{Context, MethodError};
 
@@ -83,6 +83,9 @@ pub(super) fn learn(
             input: &lesson.piece.input,
             drop: (settings.drop > 0.0).then_some((settings.drop, seed, at as u64)),
             met: 0,
+            regulariser: beta(settings, at, lesson.iterations)
+                .map(|beta| (beta as f32, settings.lambda as f32)),
+            indecision: Vec::new(),
         };
         let inputs = BTreeMap::from([(lesson.piece.input.clone(), input)]);
         let run = lesson.piece.network.run(&mut tape, inputs, &parameters, false, &mut sites)?;
@@ -95,11 +98,7 @@ pub(super) fn learn(
         let target = lesson.target.gather(&picked);
         let Some(error) = squared_error(&mut tape, output, target, None) else { return Ok(notes) };
         let mut terms = vec![(error, 1.0)];
-        if let Some(beta) = beta(settings, at, lesson.iterations) {
-            for (_, var) in learned.values() {
-                terms.push((indecision(&mut tape, *var, beta as f32), settings.lambda as f32));
-            }
-        }
+        terms.extend(sites.indecision.iter().map(|var| (*var, 1.0)));
         let loss = total(&mut tape, &terms);
         if !tape.scalar(loss).is_finite() {
             let what = format!("reconstruction up to {:?}, iteration {at},", lesson.piece.output);

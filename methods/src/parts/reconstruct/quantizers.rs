@@ -139,12 +139,18 @@ pub(super) struct Learning<'a> {
     pub(super) drop: Option<(f32, u64, u64)>,
     /// Quantizers met so far.
     pub(super) met: u64,
+    /// Exponent and weight of the regulariser, where there is one now.
+    pub(super) regulariser: Option<(f32, f32)>,
+    /// The regularisers of the weights met so far.
+    pub(super) indecision: Vec<Var>,
 }
 
 impl Sites for Learning<'_> {
     fn weight(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
         if let Some((rounding, var)) = self.rounding.get(name) {
-            return soften(tape, *var, rounding);
+            let (soft, indecision) = soften(tape, *var, rounding, self.regulariser);
+            self.indecision.extend(indecision);
+            return soft;
         }
         Fixed { weights: Some(self.weights), activations: None, input: "" }
             .weight(tape, name, value)

@@ -1,12 +1,13 @@
 //! Soft rounding: a variable per weight that says how far up it is rounded (Nagel et al. 2020,
 //! equations 21 to 25).
 
-use std::sync::Arc;
-
 use quantbench_core::{QuantTensor, Tensor};
 use quantbench_engine::autodiff::{Back, Op, Tape, Value, Var};
+use rayon::prelude::*;
 
 use super::ends;
+use crate::parts::elementary::{exp, ln};
+use crate::parts::vector::vectorised;
 
 /// Stretch of the sigmoid beyond 0 and 1.
 const STRETCH: (f32, f32) = (-0.1, 1.1);
@@ -15,18 +16,21 @@ const STRETCH: (f32, f32) = (-0.1, 1.1);
 pub(super) struct Rounding {
     /// The variables at the start: with them each weight is itself.
     pub(super) first: Tensor,
-    grid: Arc<Lattice>,
+    grid: Lattice,
     quantized: QuantTensor,
 }
 
 /// The grid seen from each weight.
+#[derive(Default)]
 struct Lattice {
     /// Code below the weight, without zero point.
     floor: Vec<f32>,
     /// Step of each weight.
     step: Vec<f32>,
-    /// Smallest and largest code of each weight, without zero point.
-    ends: Vec<(f32, f32)>,
+    /// Smallest code of each weight, without zero point.
+    low: Vec<f32>,
+    /// Largest code of each weight, without zero point.
+    high: Vec<f32>,
 }
 
 impl Rounding {
@@ -35,7 +39,7 @@ impl Rounding {
         let grid = &quantized.grid;
         let (low, high) = ends(grid)?;
         let (_, channels, inner) = grid.layout(&weights.dims);
-        let mut lattice = Lattice { floor: Vec::new(), step: Vec::new(), ends: Vec::new() };
+        let mut lattice = Lattice::default();
         let mut first = Vec::with_capacity(weights.data.len());
         for (i, w) in weights.data.iter().enumerate() {
             let c = i / inner.max(1) % channels;
@@ -44,10 +48,11 @@ impl Rounding {
             first.push(inverse(w / s - floor));
             lattice.floor.push(floor);
             lattice.step.push(s);
-            lattice.ends.push(((low - z) as f32, (high - z) as f32));
+            lattice.low.push((low - z) as f32);
+            lattice.high.push((high - z) as f32);
         }
         let first = Tensor::new(weights.dims.clone(), first);
-        Some(Self { first, grid: Arc::new(lattice), quantized: quantized.clone() })
+        Some(Self { first, grid: lattice, quantized: quantized.clone() })
     }
 
     /// The codes that the variables round to, and the share of weights that had not decided.
@@ -59,18 +64,27 @@ impl Rounding {
             let h = height(*v);
             open += usize::from((2.0 * h - 1.0).abs() < 0.99);
             let up = if h >= 0.5 { 1.0 } else { 0.0 };
-            let (low, high) = self.grid.ends[i];
-            let code = (self.grid.floor[i] + up).clamp(low, high) as i32;
+            let code = (self.grid.floor[i] + up).clamp(self.grid.low[i], self.grid.high[i]) as i32;
             done.codes[i] = code + done.grid.zero_point[i / inner.max(1) % channels];
         }
         (done, open as f64 / variables.data.len().max(1) as f64)
     }
 }
 
+/// The rectified sigmoid and its slope.
+#[inline(always)]
+fn sigmoid(v: f32) -> (f32, f32) {
+    let (low, high) = STRETCH;
+    let s = 1.0 / (1.0 + exp(-v));
+    let h = (high - low) * s + low;
+    let slope = if h > 0.0 && h < 1.0 { (high - low) * s * (1.0 - s) } else { 0.0 };
+    let h = if h < 0.0 { 0.0 } else { h };
+    (if h > 1.0 { 1.0 } else { h }, slope)
+}
+
 /// The rectified sigmoid.
 fn height(v: f32) -> f32 {
-    let (low, high) = STRETCH;
-    ((high - low) / (1.0 + (-v).exp()) + low).clamp(0.0, 1.0)
+    sigmoid(v).0
 }
 
 /// The variable of a height between 0 and 1.
@@ -79,73 +93,126 @@ fn inverse(h: f32) -> f32 {
     -((high - low) / (h - low) - 1.0).ln()
 }
 
-/// Slope of [`height`].
-fn slope(v: f32) -> f32 {
-    let (low, high) = STRETCH;
-    let s = 1.0 / (1.0 + (-v).exp());
-    let h = (high - low) * s + low;
-    if h > 0.0 && h < 1.0 { (high - low) * s * (1.0 - s) } else { 0.0 }
-}
+/// Numbers per work item.
+const CHUNK: usize = 1 << 12;
 
-/// The weights that the variables give: `s clip(floor(w / s) + h(v))`.
-pub(super) fn soften(tape: &mut Tape, variables: Var, rounding: &Rounding) -> Var {
+/// The weights that the variables give, `s clip(floor(w / s) + h(v))`, and the regulariser
+/// `sum(1 - |2 h(v) - 1|^beta)` times `lambda`, if there is a `beta`.
+pub(super) fn soften(
+    tape: &mut Tape,
+    variables: Var,
+    rounding: &Rounding,
+    regulariser: Option<(f32, f32)>,
+) -> (Var, Option<Var>) {
     let v = tape.flat(variables);
     let grid = &rounding.grid;
-    let data = v.data.iter().enumerate().map(|(i, v)| {
-        let (low, high) = grid.ends[i];
-        grid.step[i] * (grid.floor[i] + height(*v)).clamp(low, high)
+    let (beta, lambda) = regulariser.unwrap_or((2.0, 0.0));
+    let mut made = Softened::new(v.data.len());
+    let Softened { soft, own, pull, terms } = &mut made;
+    let outputs = soft.par_chunks_mut(CHUNK).zip(own.par_chunks_mut(CHUNK));
+    let outputs = outputs.zip(pull.par_chunks_mut(CHUNK).zip(terms.par_chunks_mut(CHUNK)));
+    outputs.enumerate().for_each(|(i, ((soft, own), (pull, terms)))| {
+        let at = i * CHUNK..i * CHUNK + soft.len();
+        let part = Part {
+            v: &v.data[at.clone()],
+            floor: &grid.floor[at.clone()],
+            step: &grid.step[at.clone()],
+            low: &grid.low[at.clone()],
+            high: &grid.high[at],
+            beta,
+            lambda,
+        };
+        vectorised(
+            #[inline(always)]
+            || part.soften(soft, own, pull, terms),
+        );
     });
-    let value = Value::Flat(Tensor::new(v.dims.clone(), data.collect()));
-    tape.push(&[variables], value, Soften { variables, grid: Arc::clone(grid) })
+    let dims = v.dims.clone();
+    let Softened { soft, own, pull, terms } = made;
+    let op = Scaled { variables, slopes: own };
+    let soft = tape.push(&[variables], Value::Flat(Tensor::new(dims, soft)), op);
+    let regulariser = regulariser.map(|_| {
+        let sum: f64 = terms.iter().map(|t| f64::from(*t)).sum();
+        let value = Value::Flat(Tensor::new(vec![1], vec![sum as f32]));
+        tape.push(&[variables], value, Scaled { variables, slopes: pull })
+    });
+    (soft, regulariser)
 }
 
-struct Soften {
-    variables: Var,
-    grid: Arc<Lattice>,
+/// What one look at the variables gives, a number for each.
+struct Softened {
+    /// The weights.
+    soft: Vec<f32>,
+    /// Their slopes.
+    own: Vec<f32>,
+    /// Slopes of the regulariser.
+    pull: Vec<f32>,
+    /// Terms of the regulariser.
+    terms: Vec<f32>,
 }
 
-impl Op for Soften {
-    fn backward(&self, gradient: Value, back: &mut Back<'_>) {
-        let Value::Flat(mut gradient) = gradient else { return };
-        for (i, (g, v)) in gradient.data.iter_mut().zip(&back.flat(self.variables).data).enumerate()
-        {
-            let (low, high) = self.grid.ends[i];
-            let at = self.grid.floor[i] + height(*v);
-            let inside = at >= low && at <= high;
-            *g *= if inside { self.grid.step[i] * slope(*v) } else { 0.0 };
-        }
-        back.give(self.variables, Value::Flat(gradient));
+impl Softened {
+    fn new(len: usize) -> Self {
+        let zeros = || vec![0.0; len];
+        Self { soft: zeros(), own: zeros(), pull: zeros(), terms: zeros() }
     }
 }
 
-/// The regulariser `sum(1 - |2 h(v) - 1|^beta)`.
-pub(super) fn indecision(tape: &mut Tape, variables: Var, beta: f32) -> Var {
-    let sum: f64 = tape
-        .flat(variables)
-        .data
-        .iter()
-        .map(|v| f64::from(1.0 - (2.0 * height(*v) - 1.0).abs().powf(beta)))
-        .sum();
-    let value = Value::Flat(Tensor::new(vec![1], vec![sum as f32]));
-    tape.push(&[variables], value, Indecision { variables, beta })
-}
-
-struct Indecision {
-    variables: Var,
+/// Some of the weights of a tensor.
+struct Part<'a> {
+    v: &'a [f32],
+    floor: &'a [f32],
+    step: &'a [f32],
+    low: &'a [f32],
+    high: &'a [f32],
     beta: f32,
+    lambda: f32,
 }
 
-impl Op for Indecision {
+impl Part<'_> {
+    #[inline(always)]
+    fn soften(&self, soft: &mut [f32], own: &mut [f32], pull: &mut [f32], terms: &mut [f32]) {
+        let Self { v, floor, step, low, high, beta, lambda } = *self;
+        let len = soft.len();
+        // Of known length, so that no index has to be checked in the loop.
+        let (v, floor, step) = (&v[..len], &floor[..len], &step[..len]);
+        let (low, high) = (&low[..len], &high[..len]);
+        let (own, pull, terms) = (&mut own[..len], &mut pull[..len], &mut terms[..len]);
+        for i in 0..len {
+            let (h, slope) = sigmoid(v[i]);
+            let at = floor[i] + h;
+            let cut = if at < low[i] { low[i] } else { at };
+            let cut = if cut > high[i] { high[i] } else { cut };
+            soft[i] = step[i] * cut;
+            own[i] = if cut == at { step[i] * slope } else { 0.0 };
+            // |d|^(beta - 1), without the power of zero.
+            let d = 2.0 * h - 1.0;
+            let size = if d.abs() < 1e-30 { 1e-30 } else { d.abs() };
+            let power = exp((beta - 1.0) * ln(size));
+            let sign = if d < 0.0 { 1.0 } else { -1.0 };
+            pull[i] = lambda * sign * beta * power * 2.0 * slope;
+            terms[i] = lambda * (1.0 - power * size);
+        }
+    }
+}
+
+/// A value with a slope per variable, or one number with a gradient.
+struct Scaled {
+    variables: Var,
+    slopes: Vec<f32>,
+}
+
+impl Op for Scaled {
     fn backward(&self, gradient: Value, back: &mut Back<'_>) {
         let Value::Flat(gradient) = gradient else { return };
-        let (beta, scale) = (self.beta, gradient.data[0]);
-        let v = back.flat(self.variables);
-        let data = v.data.iter().map(|v| {
-            let d = 2.0 * height(*v) - 1.0;
-            -scale * beta * d.abs().powf(beta - 1.0) * d.signum() * 2.0 * slope(*v)
-        });
-        let gradient = Tensor::new(v.dims.clone(), data.collect());
-        back.give(self.variables, Value::Flat(gradient));
+        // One number for all, or one for each.
+        let slopes = self.slopes.iter();
+        let data = match gradient.data.as_slice() {
+            [one] => slopes.map(|s| s * one).collect(),
+            each => slopes.zip(each).map(|(s, g)| s * g).collect(),
+        };
+        let dims = back.flat(self.variables).dims.clone();
+        back.give(self.variables, Value::Flat(Tensor::new(dims, data)));
     }
 }
 
@@ -176,9 +243,10 @@ mod tests {
             let (weights, rounding) = rounding(values, bits);
             let mut tape = Tape::new(&Device::new());
             let v = tape.parameter(&rounding.first);
-            let soft = soften(&mut tape, v, &rounding);
+            let (soft, none) = soften(&mut tape, v, &rounding, None);
+            prop_assert!(none.is_none());
             for (i, (s, w)) in tape.flat(soft).data.iter().zip(&weights.data).enumerate() {
-                let (low, high) = rounding.grid.ends[i];
+                let (low, high) = (rounding.grid.low[i], rounding.grid.high[i]);
                 let step = rounding.grid.step[i];
                 let want = w.clamp(low * step, high * step);
                 prop_assert!((s - want).abs() < 1e-4 * step.max(1e-3), "{s} {want}");
@@ -199,12 +267,11 @@ mod tests {
             let loss = |v: &Tensor| {
                 let mut tape = Tape::new(&Device::new());
                 let var = tape.parameter(v);
-                let soft = soften(&mut tape, var, &rounding);
+                let (soft, second) = soften(&mut tape, var, &rounding, Some((beta, 0.1)));
                 let sum: f32 = tape.flat(soft).data.iter().zip(factors).map(|(a, b)| a * b).sum();
                 let value = Value::Flat(Tensor::new(vec![1], vec![sum]));
                 let first = tape.push(&[soft], value, Weighted(soft, factors.to_vec()));
-                let second = indecision(&mut tape, var, beta);
-                let all = total(&mut tape, &[(first, 1.0), (second, 0.1)]);
+                let all = total(&mut tape, &[(first, 1.0), (second.unwrap(), 1.0)]);
                 (f64::from(tape.scalar(all)), tape, all, var)
             };
             let (_, tape, all, var) = loss(&rounding.first);
