@@ -13,8 +13,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::plan::{Phase, Plan};
-use super::{GROUP, load, multiply_add, store};
-use crate::autodiff::isa::Isa;
+use super::{load, multiply_add, store};
 use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
 
 /// Channels and groups of a convolution with as many kernel positions as `taps`.
@@ -37,7 +36,7 @@ impl Channels {
     }
 
     /// Position of a weight in `[output, input of the group, tap]`; none across groups.
-    fn weight(&self, output: usize, input: usize, tap: usize) -> Option<usize> {
+    pub(super) fn weight(&self, output: usize, input: usize, tap: usize) -> Option<usize> {
         let (per_in, per_out) = (self.inputs / self.groups, self.outputs / self.groups);
         let same = output / per_out == input / per_in;
         same.then(|| (output * per_in + input % per_in) * self.taps + tap)
@@ -49,17 +48,23 @@ impl Channels {
 /// Weights lie as `[written block][read block][tap][read channel]`, each a vector of written
 /// channels; pairs of channels in different groups have weight zero.
 #[derive(Debug, Clone)]
-struct Layout {
-    blocks: Vec<(Range<usize>, usize)>,
-    len: usize,
-    taps: usize,
+pub(super) struct Layout {
+    pub(super) blocks: Vec<(Range<usize>, usize)>,
+    pub(super) len: usize,
+    pub(super) taps: usize,
     /// Channels that are read.
-    read: usize,
+    pub(super) read: usize,
 }
 
 impl Layout {
+    /// Whether the next block reads the same blocks.
+    fn alike(&self, block: usize) -> bool {
+        let next = self.blocks.get(block + 1);
+        next.is_some_and(|next| next.0 == self.blocks[block].0)
+    }
+
     /// Forward, or backward to the input.
-    fn new(channels: &Channels, backward: bool) -> Self {
+    pub(super) fn new(channels: &Channels, backward: bool) -> Self {
         let Channels { inputs, outputs, groups, taps } = *channels;
         let (read, written) = if backward { (outputs, inputs) } else { (inputs, outputs) };
         let (per_read, per_written) = (read / groups, written / groups);
@@ -78,7 +83,7 @@ impl Layout {
     }
 
     /// Calls with each place of a weight: its vector and lane, written and read channel, tap.
-    fn each(&self, written: usize, mut call: impl FnMut(usize, usize, [usize; 3])) {
+    pub(super) fn each(&self, written: usize, mut call: impl FnMut(usize, usize, [usize; 3])) {
         for (block, (reads, at)) in self.blocks.iter().enumerate() {
             for (k, from) in reads.clone().enumerate() {
                 for tap in 0..self.taps {
@@ -183,33 +188,45 @@ impl WithSimd for Pass<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let blocks = self.weights.layout.blocks.len();
-        let mut block = 0;
-        while block < blocks {
-            // Tile sizes: as many sums as hide the latency of an addition, and registers hold.
-            match S::F32_LANES {
-                16 if self.alike(block) => {
-                    self.block::<S, 2, 8>(simd, block);
-                    block += 1;
-                }
-                16 => self.block::<S, 1, 16>(simd, block),
-                8 => self.block::<S, 2, 4>(simd, block),
-                _ if S::REGISTER_COUNT >= 32 => self.block::<S, 4, 4>(simd, block),
-                _ => self.block::<S, 4, 2>(simd, block),
-            }
-            block += 1;
-        }
+        each_block(simd, &mut self);
     }
 }
 
-impl Pass<'_> {
-    /// Whether the next block reads the same blocks.
-    fn alike(&self, block: usize) -> bool {
-        let blocks = &self.weights.layout.blocks;
-        blocks.get(block + 1).is_some_and(|next| next.0 == blocks[block].0)
+/// Work that is done for a block of written channels, or for two with the same read blocks at once.
+pub(super) trait Blocks {
+    /// Which blocks there are.
+    fn layout(&self) -> &Layout;
+
+    /// `V` vectors of channels from a block on, with `N` sums for each.
+    fn block<S: Simd, const V: usize, const N: usize>(&mut self, simd: S, block: usize);
+}
+
+/// All blocks, with as many sums in registers as hide the latency of an addition.
+#[inline(always)]
+pub(super) fn each_block<S: Simd>(simd: S, work: &mut impl Blocks) {
+    let blocks = work.layout().blocks.len();
+    let mut block = 0;
+    while block < blocks {
+        match S::F32_LANES {
+            16 if work.layout().alike(block) => {
+                work.block::<S, 2, 8>(simd, block);
+                block += 1;
+            }
+            16 => work.block::<S, 1, 16>(simd, block),
+            8 => work.block::<S, 2, 4>(simd, block),
+            _ if S::REGISTER_COUNT >= 32 => work.block::<S, 4, 4>(simd, block),
+            _ => work.block::<S, 4, 2>(simd, block),
+        }
+        block += 1;
+    }
+}
+
+impl Blocks for Pass<'_> {
+    fn layout(&self) -> &Layout {
+        &self.weights.layout
     }
 
-    /// `V` vectors of channels from a block on, in tiles of `P` pixels.
+    /// Tiles of `P` pixels.
     #[inline(always)]
     fn block<S: Simd, const V: usize, const P: usize>(&mut self, simd: S, block: usize) {
         let plan = self.plan;
@@ -238,7 +255,9 @@ impl Pass<'_> {
             }
         }
     }
+}
 
+impl Pass<'_> {
     /// With the usual steps known to the compiler.
     #[inline(always)]
     fn strided<S: Simd, const V: usize, const P: usize>(
@@ -309,140 +328,6 @@ impl Pass<'_> {
             for v in 0..V {
                 let at = (block + v / parts) * pixels + to + p * phase.every[1];
                 store::<S>(&mut out[at], v % parts, sum[v]);
-            }
-        }
-    }
-}
-
-/// Gradient of the weights `[output, input of the group, tap]`, given the input and the gradient
-/// of the output; `plan` is the pass forward.
-pub(crate) fn weight_gradient(
-    input: &Map,
-    plan: &Plan,
-    channels: &Channels,
-    gradient: &Map,
-) -> Vec<f32> {
-    let (isa, shape): (Isa, _) = (input.device().isa, input.shape());
-    let layout = Layout::new(channels, false);
-    let groups: Vec<usize> = (0..shape.images).step_by(GROUP).collect();
-    let sums: Vec<Vec<Lanes>> = groups
-        .par_iter()
-        .map_init(Vec::new, |scratch, &first| {
-            let mut sums = vec![Lanes::ZERO; layout.len];
-            for n in first..(first + GROUP).min(shape.images) {
-                let input = padded(input.image(n), shape, plan, scratch);
-                let gradient = gradient.image(n);
-                isa.run(WeightGradient { input, plan, layout: &layout, gradient, sums: &mut sums });
-            }
-            sums
-        })
-        .collect();
-    let mut weights =
-        vec![0.0; channels.outputs * channels.inputs / channels.groups * channels.taps];
-    layout.each(channels.outputs, |vector, lane, [output, input, tap]| {
-        if let Some(i) = channels.weight(output, input, tap) {
-            weights[i] = sums.iter().map(|s| s[vector].0[lane]).sum();
-        }
-    });
-    weights
-}
-
-/// One image.
-struct WeightGradient<'a> {
-    input: &'a [Lanes],
-    plan: &'a Plan,
-    layout: &'a Layout,
-    gradient: &'a [Lanes],
-    sums: &'a mut [Lanes],
-}
-
-impl WithSimd for WeightGradient<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let blocks = self.layout.blocks.len();
-        let mut block = 0;
-        while block < blocks {
-            let next = self.layout.blocks.get(block + 1);
-            let alike = next.is_some_and(|next| next.0 == self.layout.blocks[block].0);
-            match S::F32_LANES {
-                16 if alike => {
-                    self.block::<S, 2, 8>(simd, block);
-                    block += 1;
-                }
-                16 => self.block::<S, 1, 16>(simd, block),
-                8 => self.block::<S, 2, 4>(simd, block),
-                _ if S::REGISTER_COUNT >= 32 => self.block::<S, 4, 4>(simd, block),
-                _ => self.block::<S, 4, 2>(simd, block),
-            }
-            block += 1;
-        }
-    }
-}
-
-impl WeightGradient<'_> {
-    /// `V` vectors of output channels from a block on, in tiles of `I` input channels.
-    #[inline(always)]
-    fn block<S: Simd, const V: usize, const I: usize>(&mut self, simd: S, block: usize) {
-        let reads = self.layout.blocks[block].0.clone();
-        let taps = &self.plan.phases[0].taps;
-        for (k, from) in reads.enumerate() {
-            let lanes = (self.layout.read - from * BLOCK).min(BLOCK);
-            for &(tap, shift) in taps {
-                for tile in 0..lanes.div_ceil(I) {
-                    let at = (k * self.layout.taps + tap) * BLOCK + tile * I;
-                    let source = from * self.plan.plane() + shift;
-                    match self.plan.step[1] {
-                        1 => self.tile::<S, V, I>(simd, block, source, tile, at, 1),
-                        2 => self.tile::<S, V, I>(simd, block, source, tile, at, 2),
-                        step => self.tile::<S, V, I>(simd, block, source, tile, at, step),
-                    }
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn tile<S: Simd, const V: usize, const I: usize>(
-        &mut self,
-        simd: S,
-        block: usize,
-        source: usize,
-        tile: usize,
-        at: usize,
-        step: usize,
-    ) {
-        let Self { input, plan, layout, gradient, sums } = self;
-        let parts = BLOCK / S::F32_LANES;
-        let [height, width] = plan.output;
-        let mut totals = [[simd.splat_f32s(0.0); V]; I];
-        for y in 0..height {
-            let from = source + y * plan.step[0] * plan.padded[1];
-            let pixels = &input[from..][..=(width - 1) * step];
-            let mut rows: [&[Lanes]; V] = [&[]; V];
-            for (v, row) in rows.iter_mut().enumerate() {
-                *row = &gradient[((block + v / parts) * height + y) * width..][..width];
-            }
-            for x in 0..width {
-                let mut g = [simd.splat_f32s(0.0); V];
-                for v in 0..V {
-                    g[v] = load::<S>(&rows[v][x], v % parts);
-                }
-                let values = &pixels[x * step].0.as_chunks::<I>().0[tile];
-                for i in 0..I {
-                    let value = simd.splat_f32s(values[i]);
-                    for v in 0..V {
-                        totals[i][v] = multiply_add(simd, g[v], value, totals[i][v]);
-                    }
-                }
-            }
-        }
-        for (i, total) in totals.iter().enumerate() {
-            for v in 0..V {
-                let sum = &mut sums[layout.blocks[block + v / parts].1 + at + i];
-                let more = simd.add_f32s(load::<S>(sum, v % parts), total[v]);
-                store::<S>(sum, v % parts, more);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! threads.
 
 pub(crate) mod conv;
+pub(crate) mod conv_weight;
 pub(crate) mod depthwise;
 pub(crate) mod plan;
 pub(crate) mod pointwise;

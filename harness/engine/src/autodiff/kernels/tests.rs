@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use quantbench_core::Tensor;
 
 use super::conv::{self, Channels, Packed};
-use super::depthwise;
 use super::plan::{Plan, Window};
+use super::{conv_weight, depthwise};
 use crate::autodiff::isa::Isa;
 use crate::autodiff::map::{Device, MapShape};
 
@@ -144,7 +144,7 @@ proptest! {
             near(&y.to_tensor().data, &output, &what("output"))?;
             conv::pass(&g, &backward, &Packed::backward(&weights.data, &case.channels), &[], &mut dx);
             near(&dx.to_tensor().data, &to_input, &what("input"))?;
-            let dw = conv::weight_gradient(&x, &forward, &case.channels, &g);
+            let dw = conv_weight::gradient(&x, &forward, &case.channels, &g);
             near(&dw, &to_weights, &what("weights"))?;
             if inputs == groups && outputs == groups {
                 let packed = depthwise::pack(&weights.data, inputs, taps);
@@ -170,7 +170,7 @@ fn sums_do_not_depend_on_the_number_of_threads() {
             let device = Device::new();
             let x = device.map(&noise(&[37, 20, 9, 9], 1)).unwrap();
             let g = device.map(&noise(&[37, 40, 5, 5], 2)).unwrap();
-            conv::weight_gradient(&x, &plan, &channels, &g)
+            conv_weight::gradient(&x, &plan, &channels, &g)
         })
     };
     let one = on(1);

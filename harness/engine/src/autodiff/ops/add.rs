@@ -2,8 +2,8 @@
 
 use pulp::Simd;
 
-use super::where_positive;
-use crate::autodiff::kernels::pointwise::{self, Pointwise, Update};
+use super::WherePositive;
+use crate::autodiff::kernels::pointwise::{self, Pointwise};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
 /// `a + b`, or `max(a + b, 0)`, of maps of equal shape; none if the shapes differ.
@@ -31,7 +31,7 @@ impl Op for Add {
     fn backward(&self, gradient: Value, back: &mut Back<'_>) {
         let Value::Map(mut gradient) = gradient else { return };
         if self.relu {
-            pointwise::update(Where, &mut gradient, [back.output()]);
+            pointwise::update(WherePositive, &mut gradient, [back.output()]);
         }
         if back.wants(self.a) && back.wants(self.b) {
             let copy = gradient.copy();
@@ -61,15 +61,5 @@ impl Pointwise<2> for PositiveSum {
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, [x, y]: [S::f32s; 2]) -> S::f32s {
         simd.max_f32s(simd.add_f32s(x, y), simd.splat_f32s(0.0))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Where;
-
-impl Update<1> for Where {
-    #[inline(always)]
-    fn apply<S: Simd>(&self, simd: S, gradient: S::f32s, [y]: [S::f32s; 1]) -> S::f32s {
-        where_positive(simd, y, gradient)
     }
 }

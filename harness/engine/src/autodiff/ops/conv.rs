@@ -4,7 +4,7 @@ use quantbench_core::Tensor;
 
 use crate::autodiff::kernels::conv::{self as dense, Channels, Packed};
 use crate::autodiff::kernels::plan::{Plan, Window};
-use crate::autodiff::kernels::{depthwise, pointwise};
+use crate::autodiff::kernels::{conv_weight, depthwise, pointwise};
 use crate::autodiff::map::Map;
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
@@ -68,7 +68,7 @@ impl Op for Conv {
             let data = if self.channels.alone() {
                 depthwise::weight_gradient(input, &self.plan, self.channels.taps, &gradient)
             } else {
-                dense::weight_gradient(input, &self.plan, &self.channels, &gradient)
+                conv_weight::gradient(input, &self.plan, &self.channels, &gradient)
             };
             let dims = back.flat(self.weight).dims.clone();
             back.give(self.weight, Value::Flat(Tensor::new(dims, data)));

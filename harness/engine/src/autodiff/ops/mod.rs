@@ -34,9 +34,22 @@ pub use total::total;
 
 use pulp::Simd;
 
+use crate::autodiff::kernels::pointwise::Update;
+
 /// `value` where the mask's number is above zero, else zero.
 #[inline(always)]
 fn where_positive<S: Simd>(simd: S, mask: S::f32s, value: S::f32s) -> S::f32s {
     let zero = simd.splat_f32s(0.0);
     simd.select_f32s(simd.greater_than_f32s(mask, zero), value, zero)
+}
+
+/// A gradient where the output is above zero, else zero.
+#[derive(Clone, Copy)]
+struct WherePositive;
+
+impl Update<1> for WherePositive {
+    #[inline(always)]
+    fn apply<S: Simd>(&self, simd: S, gradient: S::f32s, [y]: [S::f32s; 1]) -> S::f32s {
+        where_positive(simd, y, gradient)
+    }
 }

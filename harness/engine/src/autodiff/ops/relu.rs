@@ -2,8 +2,8 @@
 
 use pulp::Simd;
 
-use super::where_positive;
-use crate::autodiff::kernels::pointwise::{self, Pointwise, Update};
+use super::WherePositive;
+use crate::autodiff::kernels::pointwise::{self, Pointwise};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
 /// `max(x, 0)` of maps; the gradient passes where the output is above zero.
@@ -19,7 +19,7 @@ struct Relu(Var);
 impl Op for Relu {
     fn backward(&self, gradient: Value, back: &mut Back<'_>) {
         let Value::Map(mut gradient) = gradient else { return };
-        pointwise::update(Where, &mut gradient, [back.output()]);
+        pointwise::update(WherePositive, &mut gradient, [back.output()]);
         back.give(self.0, Value::Map(gradient));
     }
 }
@@ -31,15 +31,5 @@ impl Pointwise<1> for Positive {
     #[inline(always)]
     fn apply<S: Simd>(&self, simd: S, [x]: [S::f32s; 1]) -> S::f32s {
         simd.max_f32s(x, simd.splat_f32s(0.0))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Where;
-
-impl Update<1> for Where {
-    #[inline(always)]
-    fn apply<S: Simd>(&self, simd: S, gradient: S::f32s, [y]: [S::f32s; 1]) -> S::f32s {
-        where_positive(simd, y, gradient)
     }
 }
