@@ -35,6 +35,8 @@ impl Graph {
         // Before IR version 4 every initializer would have to be a graph input as well.
         graph.model.ir_version = graph.model.ir_version.map(|v| v.max(4));
         gemm::fold(&mut graph)?;
+        // Nodes that a Gemm took in are left behind.
+        prune::fold(&mut graph);
         crate::shape::infer(&mut graph)?;
         Ok(graph)
     }
