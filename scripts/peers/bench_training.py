@@ -2,7 +2,7 @@
 
 A training step (forward, cross entropy, backward, SGD with momentum) of ResNet-20 for CIFAR-10 in
 PyTorch, plain and with LSQ at W4A4, in both memory layouts, in turn with ours, which runs as a
-command. Also an iteration of reconstruction of one residual block. Random images: speed alone.
+command. Random images: speed alone.
 """
 import argparse
 import json
