@@ -19,7 +19,12 @@ impl Graph {
     /// Names of values that survive do not change; a folded layer produces the value that its
     /// batch norm produced, and [`Graph::norm_stats`] knows what that norm knew.
     pub fn fold(&self) -> Result<Graph, GraphError> {
-        let mut graph = self.fold_constants()?;
+        self.fold_constants()?.fold_norms()
+    }
+
+    /// Batch norm folded into the layers before it, for a graph whose constants are folded.
+    pub fn fold_norms(&self) -> Result<Graph, GraphError> {
+        let mut graph = self.clone();
         norm::fold(&mut graph)?;
         prune::fold(&mut graph);
         crate::shape::infer(&mut graph)?;

@@ -91,7 +91,8 @@ pub fn make(
     let name = method.card().name;
 
     let ledger = RefCell::new(Ledger::start());
-    let (unfolded, folded) = (graph.fold_constants()?, graph.fold()?);
+    let unfolded = graph.fold_constants()?;
+    let folded = unfolded.fold_norms()?;
     let layers = folded.layers();
     let sites = sites(&folded, making.spec)?;
     let job = Job {

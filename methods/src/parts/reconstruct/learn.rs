@@ -12,7 +12,7 @@ use quantbench_engine::autodiff::{Device, Map, Tape, Value, Var};
 use super::pieces::Piece;
 use super::quantizers::{Activations, Learning};
 use super::rounding::Rounding;
-use super::{Settings, constants};
+use super::{Settings, constants, unfit};
 use crate::contract::{Context, MethodError};
 
 /// What one part is taught.
@@ -89,14 +89,14 @@ pub(super) fn learn(
         };
         let inputs = BTreeMap::from([(lesson.piece.input.clone(), input)]);
         let run = lesson.piece.network.run(&mut tape, inputs, &parameters, false, &mut sites)?;
-        let Some(mut output) = run.values.get(&lesson.piece.output).copied() else {
-            return Ok(notes);
-        };
+        let output = run.values.get(&lesson.piece.output).copied();
+        let mut output = output.ok_or_else(|| unfit("a part does not give its output"))?;
         if lesson.rectified {
             output = relu(&mut tape, output);
         }
         let target = lesson.target.gather(&picked);
-        let Some(error) = squared_error(&mut tape, output, target, None) else { return Ok(notes) };
+        let error = squared_error(&mut tape, output, target, None)
+            .ok_or_else(|| unfit("a part's output changes its shape when it is quantized"))?;
         let mut terms = vec![(error, 1.0)];
         terms.extend(sites.indecision.iter().map(|var| (*var, 1.0)));
         let loss = total(&mut tape, &terms);

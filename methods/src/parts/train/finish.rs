@@ -28,7 +28,7 @@ pub(super) fn folded(
         trained.set_weight(&norm.mean_name, &vector(&norm.moments.mean))?;
         trained.set_weight(&norm.variance_name, &vector(&norm.moments.variance))?;
     }
-    let graph = trained.fold()?;
+    let graph = trained.fold_norms()?;
     let factors = factors(&trained)?;
     let (before, after) = (trained.layers(), graph.layers());
     let mut weights = BTreeMap::new();
@@ -53,7 +53,7 @@ fn factors(trained: &Graph) -> Result<BTreeMap<String, Vec<f32>>, MethodError> {
         let count = layer.dims.iter().product();
         ones.set_weight(&layer.weight, &Tensor::new(layer.dims.clone(), vec![1.0; count]))?;
     }
-    let ones = ones.fold()?;
+    let ones = ones.fold_norms()?;
     let mut factors = BTreeMap::new();
     for layer in ones.layers() {
         let weight = ones.weight(&layer.weight)?;
