@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::bits::Bits;
+use crate::table::Table;
 use crate::tensor::Tensor;
 
 /// Over which values one scale reaches.
@@ -23,7 +24,7 @@ pub enum Granularity {
 }
 
 /// The kind of levels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Levels {
     /// Equally spaced codes `qmin ..= qmax`, value `scale * (code - zero_point)`.
@@ -37,6 +38,8 @@ pub enum Levels {
     Ternary,
     /// `{-scale, +scale}`, codes -1 and 1, one bit of storage. Sign(0) is +1.
     Binary,
+    /// Any levels, codes counted from the lowest, value `scale * level`.
+    Table(Table),
 }
 
 /// The levels of a quantizer with their scales.
@@ -50,7 +53,7 @@ pub struct Grid {
     pub granularity: Granularity,
     /// Scales: one, or one per channel. Positive and finite.
     pub scale: Vec<f32>,
-    /// Zero points: one per scale; zero for symmetric, ternary and binary grids.
+    /// Zero points: one per scale; zero for all but affine grids.
     pub zero_point: Vec<i32>,
 }
 
@@ -87,6 +90,9 @@ pub enum GridError {
         /// Bits of storage.
         bits: Bits,
     },
+    /// A table of levels that cannot be used.
+    #[error("{0}")]
+    Table(String),
 }
 
 /// How the codes of a symmetric signed grid end.
@@ -187,11 +193,23 @@ impl Grid {
         }
     }
 
+    /// A per-tensor grid of any levels in units of `scale`.
+    pub fn table(table: Table, scale: f32, bits: Bits) -> Self {
+        Self {
+            levels: Levels::Table(table),
+            bits,
+            granularity: Granularity::Tensor,
+            scale: vec![scale],
+            zero_point: vec![0],
+        }
+    }
+
     /// Smallest and largest code.
     pub fn code_range(&self) -> (i32, i32) {
-        match self.levels {
-            Levels::Affine { qmin, qmax } => (qmin, qmax),
+        match &self.levels {
+            Levels::Affine { qmin, qmax } => (*qmin, *qmax),
             Levels::Ternary | Levels::Binary => (-1, 1),
+            Levels::Table(table) => (0, table.count() as i32 - 1),
         }
     }
 
@@ -200,14 +218,15 @@ impl Grid {
         self.code_range().0 < 0
     }
 
-    /// Code of `x` in channel `c`: nearest level, half to even, clipped to the ends.
+    /// Code of `x` in channel `c`: nearest level, half to even, clipped to the ends. In a table
+    /// the number of thresholds at or below it.
     pub fn code(&self, x: f32, c: usize) -> i32 {
         let (s, z) = (self.scale[c], self.zero_point[c]);
-        match self.levels {
+        match &self.levels {
             Levels::Affine { qmin, qmax } => {
                 // Clip in floating point first: the cast saturates, the sum must not overflow.
                 let r = (x / s).round_ties_even().clamp(-1.0e9, 1.0e9);
-                (r as i32 + z).clamp(qmin, qmax)
+                (r as i32 + z).clamp(*qmin, *qmax)
             }
             Levels::Ternary => (x / s).round_ties_even().clamp(-1.0, 1.0) as i32,
             Levels::Binary => {
@@ -217,12 +236,18 @@ impl Grid {
                     -1
                 }
             }
+            Levels::Table(table) => {
+                table.thresholds(c).iter().filter(|t| x >= s * **t).count() as i32
+            }
         }
     }
 
     /// Value of a code in channel `c`.
     pub fn value(&self, code: i32, c: usize) -> f32 {
-        self.scale[c] * (code - self.zero_point[c]) as f32
+        match &self.levels {
+            Levels::Table(table) => self.scale[c] * table.row(c)[code as usize],
+            _ => self.scale[c] * (code - self.zero_point[c]) as f32,
+        }
     }
 
     /// `x` on the grid: the value of its code.
@@ -261,6 +286,12 @@ impl Grid {
             if !(scale > 0.0 && scale.is_finite()) {
                 return Err(GridError::Scale { channel, scale });
             }
+        }
+        if let Some(fault) = match &self.levels {
+            Levels::Table(table) => table.fault(channels, self.bits.get()),
+            _ => None,
+        } {
+            return Err(GridError::Table(fault));
         }
         let (qmin, qmax) = self.code_range();
         for &zero_point in &self.zero_point {
@@ -367,6 +398,41 @@ mod tests {
         let q = grid.quantize(&Tensor::new(vec![2, 2], vec![1.0, 2.0, 1.0, 2.0])).unwrap();
         assert_eq!(q.codes, [1, 2, 2, 4]);
         assert_eq!(q.dequantize().data, [1.0, 2.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn codes_of_a_table_count_thresholds() {
+        let table = Table::new(vec![0.0, 1.0, 4.0]);
+        let grid = Grid::table(table.clone(), 0.5, Bits::new(2).unwrap());
+        let codes = |grid: &Grid| [-1.0, 0.2, 0.25, 1.2, 1.25, 9.0].map(|x| grid.code(x, 0));
+        assert_eq!(codes(&grid), [0, 0, 1, 1, 2, 2]);
+        assert_eq!(grid.ends(0), (0.0, 2.0));
+        let early = Grid::table(table.with_thresholds(vec![0.1, 2.5]), 0.5, grid.bits);
+        assert_eq!(codes(&early), [0, 1, 1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_used_says_why() {
+        let bits = Bits::new(2).unwrap();
+        let fault = |table| Grid::table(table, 1.0, bits).check(&[4]).unwrap_err().to_string();
+        assert_eq!(fault(Table::new(vec![0.0])), "1 levels in 2 bits; expected 2 to 4");
+        assert_eq!(fault(Table::new(vec![0.0, 0.0])), "levels that do not ascend");
+        assert_eq!(fault(Table::new(vec![0.0, f32::NAN])), "levels that do not ascend");
+        let rows = Table::rows(vec![0.0, 1.0, 0.0, 1.0], 2);
+        assert_eq!(fault(rows), "4 levels for 1 channels of 2");
+        let one = Table::new(vec![0.0, 1.0]).with_thresholds(vec![0.1, 0.2]);
+        assert_eq!(fault(one), "2 thresholds that do not ascend between 2 levels");
+    }
+
+    #[test]
+    fn channels_may_have_levels_of_their_own() {
+        let levels = Levels::Table(Table::rows(vec![-1.0, 1.0, -3.0, 5.0], 2));
+        let (scale, zero_point) = (vec![1.0, 2.0], vec![0, 0]);
+        let granularity = Granularity::Channel { axis: 0 };
+        let grid = Grid { levels, bits: Bits::new(1).unwrap(), granularity, scale, zero_point };
+        let q = grid.quantize(&Tensor::new(vec![2, 2], vec![-0.1, 0.0, 1.9, 2.0])).unwrap();
+        assert_eq!(q.codes, [0, 1, 0, 1]);
+        assert_eq!(q.dequantize().data, [-1.0, 1.0, -6.0, 10.0]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bits::Bits;
 use crate::grid::{Grid, Levels};
+use crate::table::Table;
 
 /// Bins of a histogram.
 pub const BINS: usize = 64;
@@ -109,7 +110,10 @@ impl ShownGrid {
         let shown = *order.get(order.len() / 2)?;
         let (low, high) = grid.ends(shown);
         Some(Self {
-            levels: grid.levels,
+            levels: match &grid.levels {
+                Levels::Table(table) => Levels::Table(Table::new(table.row(shown).to_vec())),
+                other => other.clone(),
+            },
             bits: grid.bits,
             scale: grid.scale[shown],
             zero_point: grid.zero_point[shown],
@@ -122,23 +126,32 @@ impl ShownGrid {
 
     /// Its levels from low to high.
     pub fn values(&self) -> Vec<f32> {
-        match self.levels {
+        match &self.levels {
             Levels::Affine { qmin, qmax } => {
                 // A damaged file may claim any codes; no width has more than these.
-                let last = qmax.min(qmin.saturating_add(255));
-                (qmin..=last).map(|q| self.scale * (q - self.zero_point) as f32).collect()
+                let last = (*qmax).min(qmin.saturating_add(255));
+                (*qmin..=last).map(|q| self.scale * (q - self.zero_point) as f32).collect()
             }
             Levels::Ternary => vec![-self.scale, 0.0, self.scale],
             Levels::Binary => vec![-self.scale, self.scale],
+            Levels::Table(table) => table.all().iter().map(|v| self.scale * v).collect(),
         }
     }
 }
 
-/// Whether a value lies more than half a step beyond the ends of a channel's grid.
+/// Whether a value lies more than half a step beyond the ends of a channel's grid; in a table the
+/// step is the one next to that end.
 pub fn is_clipped(grid: &Grid, value: f32, channel: usize) -> bool {
     let (low, high) = grid.ends(channel);
-    let half = grid.scale[channel] / 2.0;
-    value < low - half || value > high + half
+    let scale = grid.scale[channel];
+    let (below, above) = match &grid.levels {
+        Levels::Table(table) => {
+            let (row, last) = (table.row(channel), table.count() - 1);
+            (scale * (row[1] - row[0]), scale * (row[last] - row[last - 1]))
+        }
+        _ => (scale, scale),
+    };
+    value < low - below / 2.0 || value > high + above / 2.0
 }
 
 #[cfg(test)]

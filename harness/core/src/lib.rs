@@ -21,6 +21,7 @@ pub mod row;
 pub mod rules;
 pub mod source;
 pub mod spec;
+pub mod table;
 pub mod tensor;
 
 pub use account::Sizes;
@@ -35,4 +36,5 @@ pub use row::Row;
 pub use rules::{LayerRule, RuleError};
 pub use source::{ImageSource, LabelledSource, SourceError};
 pub use spec::{Budget, FirstLast, ImageRule, SitesRule, Spec};
+pub use table::Table;
 pub use tensor::Tensor;

@@ -18,7 +18,7 @@ const SETTINGS: &[&str] = &["Clip", "Pad", "Resize"];
 ///
 /// Theoretical bits: every parameter at its width (32 where it is not quantized, biases
 /// included), 32 per scale of weights and activations, and a zero point at the width of its grid
-/// where the grid is asymmetric.
+/// where the grid is asymmetric; 32 per level and threshold of a table.
 pub fn sizes(artefact: &Artefact, original_file_bytes: u64, exported_file_bytes: u64) -> Sizes {
     let layers = artefact.graph.layers();
     let weights: BTreeSet<&str> = layers.iter().map(|l| l.weight.as_str()).collect();
@@ -54,14 +54,19 @@ fn parameters(graph: &Graph) -> Vec<(&str, u64)> {
         .collect()
 }
 
-/// Bits of scales and, on an asymmetric grid, of zero points.
+/// Bits of scales, on an asymmetric grid of zero points, and of a table with its thresholds.
 fn overhead_bits(grid: &Grid) -> u64 {
-    let symmetric = match grid.levels {
+    let mut table = 0;
+    let symmetric = match &grid.levels {
         Levels::Affine { .. } => grid.is_signed() && grid.zero_point.iter().all(|&z| z == 0),
         Levels::Ternary | Levels::Binary => true,
+        Levels::Table(levels) => {
+            table = 32 * (levels.all().len() + levels.own_thresholds().len()) as u64;
+            true
+        }
     };
     let zero_point = if symmetric { 0 } else { u64::from(grid.bits.get()) };
-    grid.scale.len() as u64 * (32 + zero_point)
+    grid.scale.len() as u64 * (32 + zero_point) + table
 }
 
 /// Bit operations per image of the artefact and of its FP32 graph: the sum of weight bits x

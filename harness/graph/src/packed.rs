@@ -12,6 +12,7 @@
 //!
 //! grid:     levels:u8 bits:u8 qmin:i16 qmax:i16 axis:u8 (255: per tensor)
 //!           count:u32 scale:f32.. has_zero_points:u8 zero_point:i16..
+//!           of a table also rows:u32 level:f32.. has_thresholds:u8 threshold:f32..
 //! ```
 //!
 //! A code is stored as its offset from the grid's lowest code in as many bits as the grid has:
@@ -39,6 +40,7 @@ const DIGEST_BYTES: usize = 32;
 const AFFINE: u8 = 0;
 const TERNARY: u8 = 1;
 const BINARY: u8 = 2;
+const TABLE: u8 = 3;
 
 /// A packed file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Error)]

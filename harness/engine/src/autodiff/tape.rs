@@ -2,6 +2,7 @@
 
 use quantbench_core::Tensor;
 
+use super::isa::Isa;
 use super::map::{Device, Map};
 
 /// A value on a [`Tape`].
@@ -118,8 +119,9 @@ impl Tape {
         for i in (0..=from.0).rev() {
             let Some(op) = self.nodes[i].op.take() else { continue };
             if let Some(gradient) = gradients[i].take() {
+                let isa = self.device.isa;
                 let mut back =
-                    Back { nodes: &self.nodes, gradients: &mut gradients, output: Var(i) };
+                    Back { nodes: &self.nodes, gradients: &mut gradients, output: Var(i), isa };
                 op.backward(gradient, &mut back);
             }
             // Whatever reads this value came later and is done.
@@ -160,12 +162,23 @@ pub struct Back<'a> {
     nodes: &'a [Node],
     gradients: &'a mut [Option<Value>],
     output: Var,
+    isa: Isa,
 }
 
 impl Back<'_> {
     /// Whether an input wants a gradient.
     pub fn wants(&self, var: Var) -> bool {
         self.nodes[var.0].wants
+    }
+
+    /// The instruction set of all kernels.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// An input.
+    pub fn value(&self, var: Var) -> &Value {
+        value(self.nodes, var)
     }
 
     /// An input that is a map.

@@ -1,6 +1,6 @@
 //! Activations: Clip where needed, QuantizeLinear, DequantizeLinear behind the producer.
 
-use quantbench_core::{Grid, Levels};
+use quantbench_core::{Grid, Levels, Table};
 
 use super::editor::{Editor, floats, node, raw};
 use crate::onnx::{NodeProto, data_type};
@@ -24,9 +24,10 @@ pub(super) fn quantize(editor: &mut Editor, value: &str, grid: &Grid) {
             (value.to_string(), quantized)
         }
     };
-    let nodes = match grid.levels {
+    let nodes = match &grid.levels {
         Levels::Binary => sign(editor, value, grid, &float, &quantized),
         Levels::Affine { .. } | Levels::Ternary => affine(editor, value, grid, &float, &quantized),
+        Levels::Table(table) => climb(editor, value, table, grid.scale[0], [&float, &quantized]),
     };
     editor.behind(producer, nodes);
 }
@@ -82,4 +83,31 @@ fn sign(
     let mut choose = node("Where", &[&above, &hi, &lo], quantized);
     choose.name = Some(editor.fresh(&format!("{value}_sign")));
     vec![node("GreaterOrEqual", &[float, &zero], &above), choose]
+}
+
+/// The lowest level, raised to the next at each threshold that is reached.
+fn climb(
+    editor: &mut Editor,
+    value: &str,
+    table: &Table,
+    scale: f32,
+    [float, quantized]: [&str; 2],
+) -> Vec<NodeProto> {
+    let mut nodes = Vec::new();
+    let levels = table.row(0);
+    let mut at = editor.add(&format!("{value}_lowest"), floats(&[], &[scale * levels[0]]));
+    let steps = table.thresholds(0).into_iter().zip(&levels[1..]);
+    let last = levels.len() - 2;
+    for (i, (threshold, level)) in steps.enumerate() {
+        let threshold = floats(&[], &[scale * threshold]);
+        let threshold = editor.add(&format!("{value}_threshold"), threshold);
+        let level = editor.add(&format!("{value}_level"), floats(&[], &[scale * level]));
+        let above = editor.fresh(&format!("{value}_above"));
+        nodes.push(node("GreaterOrEqual", &[float, &threshold], &above));
+        let next = editor.fresh(&format!("{value}_raised"));
+        let next = if i == last { quantized.to_string() } else { next };
+        nodes.push(node("Where", &[&above, &level, &at], &next));
+        at = next;
+    }
+    nodes
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use prost::Message;
 use quantbench_core::hash::sha256;
 use quantbench_core::packing::unpack;
-use quantbench_core::{Bits, Granularity, Grid, Levels, QuantTensor};
+use quantbench_core::{Bits, Granularity, Grid, Levels, QuantTensor, Table};
 
-use super::{AFFINE, BINARY, DIGEST_BYTES, MAGIC, PER_TENSOR, PackedError, TERNARY, VERSION};
+use super::{
+    AFFINE, BINARY, DIGEST_BYTES, MAGIC, PER_TENSOR, PackedError, TABLE, TERNARY, VERSION,
+};
 use crate::artefact::Artefact;
 use crate::graph::Graph;
 use crate::onnx::ModelProto;
@@ -188,31 +190,48 @@ impl<'a> Reader<'a> {
             AFFINE => qmin < qmax && qmax - qmin < 1 << bits.get(),
             TERNARY => (qmin, qmax, bits.get()) == (-1, 1, 2),
             BINARY => (qmin, qmax, bits.get()) == (-1, 1, 1),
+            TABLE => qmin == 0 && qmax > 0 && qmax < 1 << bits.get(),
             _ => false,
         };
-        let levels = match tag {
-            _ if !fits => {
-                return Err(
-                    self.wrong(format!("levels {tag} from {qmin} to {qmax} in {bits} bits"))
-                );
-            }
-            AFFINE => Levels::Affine { qmin, qmax },
-            TERNARY => Levels::Ternary,
-            _ => Levels::Binary,
-        };
+        if !fits {
+            let what = format!("levels {tag} from {qmin} to {qmax} in {bits} bits");
+            return Err(self.wrong(what));
+        }
         let granularity = match self.u8()? {
             PER_TENSOR => Granularity::Tensor,
             axis => Granularity::Channel { axis: axis as usize },
         };
         let count = self.u32()?;
-        let length = count.checked_mul(4).ok_or_else(|| self.wrong("too many scales"))?;
-        let scales = self.take(length)?.chunks_exact(4);
-        let scale = scales.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let scale = self.floats(count)?;
         let zero_point = match self.u8()? {
             0 => vec![0; count],
             1 => (0..count).map(|_| self.i16()).collect::<Result<Vec<_>, _>>()?,
             flag => return Err(self.wrong(format!("zero point flag {flag}, expected 0 or 1"))),
         };
+        let levels = match tag {
+            AFFINE => Levels::Affine { qmin, qmax },
+            TERNARY => Levels::Ternary,
+            BINARY => Levels::Binary,
+            _ => Levels::Table(self.table(qmax as usize + 1)?),
+        };
         Ok(Grid { levels, bits, granularity, scale, zero_point })
+    }
+
+    /// The levels and thresholds of a table of `count` levels a row.
+    fn table(&mut self, count: usize) -> Result<Table, PackedError> {
+        let rows = self.u32()?;
+        let all = rows.checked_mul(count).ok_or_else(|| self.wrong("too many levels"))?;
+        let table = Table::rows(self.floats(all)?, count);
+        match self.u8()? {
+            0 => Ok(table),
+            1 => Ok(table.with_thresholds(self.floats(count - 1)?)),
+            flag => Err(self.wrong(format!("threshold flag {flag}, expected 0 or 1"))),
+        }
+    }
+
+    fn floats(&mut self, count: usize) -> Result<Vec<f32>, PackedError> {
+        let length = count.checked_mul(4).ok_or_else(|| self.wrong("too many numbers"))?;
+        let bytes = self.take(length)?.chunks_exact(4);
+        Ok(bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     }
 }

@@ -5,7 +5,7 @@ use quantbench_core::hash::sha256;
 use quantbench_core::packing::pack;
 use quantbench_core::{Granularity, Grid, Levels, QuantTensor};
 
-use super::{AFFINE, BINARY, MAGIC, PER_TENSOR, TERNARY, VERSION};
+use super::{AFFINE, BINARY, MAGIC, PER_TENSOR, TABLE, TERNARY, VERSION};
 use crate::artefact::Artefact;
 use crate::onnx::{ModelProto, TensorProto, data_type};
 
@@ -71,11 +71,13 @@ fn weight(out: &mut Vec<u8>, tensor: &QuantTensor) {
 }
 
 fn grid(out: &mut Vec<u8>, grid: &Grid) {
-    let (tag, (lo, hi)) = match grid.levels {
-        Levels::Affine { .. } => (AFFINE, grid.code_range()),
-        Levels::Ternary => (TERNARY, (-1, 1)),
-        Levels::Binary => (BINARY, (-1, 1)),
+    let tag = match grid.levels {
+        Levels::Affine { .. } => AFFINE,
+        Levels::Ternary => TERNARY,
+        Levels::Binary => BINARY,
+        Levels::Table(_) => TABLE,
     };
+    let (lo, hi) = grid.code_range();
     out.push(tag);
     out.push(grid.bits.get());
     out.extend_from_slice(&(lo as i16).to_le_bytes());
@@ -85,15 +87,25 @@ fn grid(out: &mut Vec<u8>, grid: &Grid) {
         Granularity::Channel { axis } => axis as u8,
     });
     count(out, grid.scale.len());
-    for scale in &grid.scale {
-        out.extend_from_slice(&scale.to_le_bytes());
-    }
+    floats(out, &grid.scale);
     let has_zero_points = grid.zero_point.iter().any(|&z| z != 0);
     out.push(u8::from(has_zero_points));
     if has_zero_points {
         for &zero in &grid.zero_point {
             out.extend_from_slice(&(zero as i16).to_le_bytes());
         }
+    }
+    if let Levels::Table(table) = &grid.levels {
+        count(out, table.row_count());
+        floats(out, table.all());
+        out.push(u8::from(!table.own_thresholds().is_empty()));
+        floats(out, table.own_thresholds());
+    }
+}
+
+fn floats(out: &mut Vec<u8>, values: &[f32]) {
+    for value in values {
+        out.extend_from_slice(&value.to_le_bytes());
     }
 }
 

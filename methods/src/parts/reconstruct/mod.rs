@@ -298,8 +298,8 @@ fn network(graph: &Graph) -> Result<Network, MethodError> {
 
 /// Smallest and largest code.
 fn ends(grid: &Grid) -> Option<(i32, i32)> {
-    match grid.levels {
-        Levels::Affine { qmin, qmax } => Some((qmin, qmax)),
-        Levels::Ternary | Levels::Binary => None,
+    match &grid.levels {
+        Levels::Affine { qmin, qmax } => Some((*qmin, *qmax)),
+        Levels::Ternary | Levels::Binary | Levels::Table(_) => None,
     }
 }
