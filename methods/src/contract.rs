@@ -13,6 +13,7 @@ use quantbench_graph::{Artefact, ExportError, Graph, GraphError, Layer, Sites};
 use thiserror::Error;
 
 use crate::grant::{Grant, Vault};
+use crate::keeper::Keeper;
 use crate::statistics::Statistics;
 
 /// What a method is asked to do.
@@ -85,6 +86,7 @@ pub struct Context<'a> {
     cancelled: &'a AtomicBool,
     cost: Option<&'a dyn CostModel>,
     statistics: Option<&'a dyn Statistics>,
+    keeper: Option<&'a mut dyn Keeper>,
 }
 
 impl<'a> Context<'a> {
@@ -110,6 +112,7 @@ impl<'a> Context<'a> {
             cancelled,
             cost: None,
             statistics: None,
+            keeper: None,
         }
     }
 
@@ -135,6 +138,36 @@ impl<'a> Context<'a> {
     /// Summaries that are shared with other methods, where whoever runs this one keeps some.
     pub fn statistics(&self) -> Option<&'a dyn Statistics> {
         self.statistics
+    }
+
+    /// The same context with somebody who keeps checkpoints and looks at snapshots.
+    #[must_use]
+    pub fn with_keeper(mut self, keeper: &'a mut dyn Keeper) -> Self {
+        self.keeper = Some(keeper);
+        self
+    }
+
+    /// Whether anybody keeps checkpoints and looks at snapshots.
+    pub fn is_kept(&self) -> bool {
+        self.keeper.is_some()
+    }
+
+    /// What the same job kept last before it was interrupted, if anything.
+    pub fn checkpoint(&mut self) -> Result<Option<Vec<u8>>, MethodError> {
+        let loaded = self.keeper.as_mut().map_or(Ok(None), |keeper| keeper.load());
+        loaded.map_err(MethodError::Kept)
+    }
+
+    /// Keeps bytes from which the same job can go on, in place of those before.
+    pub fn keep(&mut self, bytes: &[u8]) -> Result<(), MethodError> {
+        let kept = self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.save(bytes));
+        kept.map_err(MethodError::Kept)
+    }
+
+    /// Shows the artefact after so many epochs; the method learns nothing from that.
+    pub fn snapshot(&mut self, epoch: usize, artefact: &Artefact) -> Result<(), MethodError> {
+        let seen = self.keeper.as_mut().map_or(Ok(()), |keeper| keeper.snapshot(epoch, artefact));
+        seen.map_err(MethodError::Kept)
     }
 
     /// Reports progress and returns an error if the run was cancelled: call it between steps.
@@ -205,6 +238,9 @@ pub enum MethodError {
         /// Where.
         what: String,
     },
+    /// A checkpoint could not be kept or used, or a snapshot not be looked at.
+    #[error("{0}")]
+    Kept(String),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -12,6 +12,7 @@ pub mod data_dependent;
 pub mod data_free;
 pub mod extremely_low_bit;
 pub mod grant;
+pub mod keeper;
 pub mod mixed_precision;
 pub mod parts;
 pub mod statistics;
@@ -22,24 +23,35 @@ use thiserror::Error;
 pub use add_on::{ADD_ONS, AddOn};
 pub use contract::{Context, Job, Method, MethodError, Progress, Recipe};
 pub use grant::{Grant, Labelled, NoData, Unlabelled, UnlabelledIfAsked, Vault};
+pub use keeper::Keeper;
 pub use statistics::{Ask, Found, Gather, Statistics};
 
 /// Every method, in the order of the alphabet.
 pub static ALL: &[&dyn Method] = &[
     &data_dependent::aciq::Aciq,
     &data_dependent::adaround::AdaRound,
+    &data_dependent::apot::APoT,
     &data_dependent::brecq::Brecq,
     &extremely_low_bit::bwn::Bwn,
     &data_free::dfq::Dfq,
+    &data_dependent::dorefa::DoReFa,
+    &data_dependent::dsq::Dsq,
     &data_dependent::entropy::Entropy,
+    &data_dependent::ewgs::Ewgs,
     &data_dependent::gptq::Gptq,
+    &data_dependent::jacob::Jacob,
     &data_dependent::lp::Lp,
+    &data_dependent::lq_nets::LqNets,
     &data_dependent::lsq::Lsq,
+    &data_dependent::lsq_plus::LsqPlus,
     &data_dependent::minmax::MinMax,
     &data_dependent::mse::Mse,
+    &data_dependent::n2uq::N2Uq,
     &data_dependent::obq::Obq,
+    &data_dependent::pact::Pact,
     &data_dependent::percentile::Percentile,
     &data_dependent::qdrop::QDrop,
+    &data_dependent::qil::Qil,
     &mixed_precision::sensitivity::Sensitivity,
     &mixed_precision::sensitivity_noise::SensitivityNoise,
     &data_free::squant::SQuant,

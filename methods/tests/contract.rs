@@ -33,6 +33,8 @@ fn unfit(method: &dyn Method) -> [&'static str; 2] {
     match method.card().widths {
         widths if widths.ternary => ["w4a4", "w2a8"],
         widths if widths.weights.0 > 1 => ["w1a8", "w2ta8"],
+        widths if widths.weights.1 == 8 => ["w2ta4", "w2ta8"],
+        widths if widths.weights.1 > 1 => ["w8a8", "w2ta8"],
         _ => ["w2a8", "w2ta8"],
     }
 }

@@ -70,7 +70,7 @@ impl Table {
     /// Where the code of a channel rises from each level to the next.
     pub fn thresholds(&self, channel: usize) -> Vec<f32> {
         if self.thresholds.is_empty() {
-            self.row(channel).windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect()
+            self.row(channel).windows(2).map(|pair| f32::midpoint(pair[0], pair[1])).collect()
         } else {
             self.thresholds.clone()
         }

@@ -14,6 +14,7 @@
 //! - `batch` (128): images per step; what does not fill a batch is left out.
 //! - `rate` (0.01): learning rate at the start; it falls along a cosine to zero.
 //! - `weight_decay` (1e-4): of all parameters but the steps.
+//! - `schedule` (`cosine`), `warm_up` (0), `smoothing` (0), `teacher` (0): see the trainer.
 //! - `augment` (`true`): random crops with an eighth of the side as zeros around the image (4 pixels
 //!   of CIFAR's 32), and mirroring.
 //!
@@ -28,18 +29,19 @@
 //! S. Esser et al., "Learned step size quantization", ICLR 2020, arXiv:1902.08153, equations 1 to
 //! 5 and section 2.2.
 
-use std::collections::BTreeMap;
-
-use quantbench_core::card::{Card, Default, Family, Param, ParamRange, WidthRange};
-use quantbench_core::{Bits, Granularity, Grid, Levels, Tensor};
-use quantbench_engine::autodiff::ops::{Affine, Ends, fake_quantize, fake_quantize_flat};
-use quantbench_engine::autodiff::optim::Momentum;
-use quantbench_engine::autodiff::{Map, Tape, Value, Var};
-use quantbench_graph::{Artefact, SiteKind};
+use quantbench_core::card::{Card, Family, WidthRange};
+use quantbench_core::{Bits, Grid, Tensor};
+use quantbench_engine::autodiff::ops::{Affine, fake_quantize};
+use quantbench_engine::autodiff::{Tape, Var};
+use quantbench_graph::Artefact;
 
 use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
-use crate::parts::train::{Codes, Grids, Training, train};
+use crate::parts::train::{
+    Grids, Parameter, StepWeights, Trained, Training, ValueGrid, ValueStart, WeightGrid,
+    WeightStart, affine, mean_abs, params, positive, signed_codes, step_parameter, step_rate,
+    top_code, train,
+};
 
 /// Learned step size quantization.
 pub struct Lsq;
@@ -57,41 +59,21 @@ static CARD: Card = Card {
                   per tensor",
     stochastic: true,
     params: &[
-        Param {
-            name: "epochs",
-            help: "passes over the training images",
-            default: Default::Int(90),
-            range: ParamRange::Int(1, 10_000),
-        },
-        Param {
-            name: "batch",
-            help: "images per step",
-            default: Default::Int(128),
-            range: ParamRange::Int(1, 65_536),
-        },
-        Param {
-            name: "rate",
-            help: "learning rate at the start; it falls along a cosine to zero",
-            default: Default::Float(0.01),
-            range: ParamRange::Float(0.0, 10.0),
-        },
-        Param {
-            name: "weight_decay",
-            help: "weight decay of all parameters but the steps",
-            default: Default::Float(1e-4),
-            range: ParamRange::Float(0.0, 1.0),
-        },
-        Param {
-            name: "augment",
-            help: "random crops with an eighth of the side as zeros around the image, and mirroring",
-            default: Default::Bool(true),
-            range: ParamRange::Switch,
-        },
+        params::epochs(90),
+        params::batch(128),
+        params::rate(0.01),
+        params::schedule("cosine"),
+        params::WARM_UP,
+        params::weight_decay(1e-4),
+        params::SMOOTHING,
+        params::teacher(0.0),
+        params::AUGMENT,
     ],
     departures: &[
         "all readers of a value share the step of its grid",
         "the image's grid comes from the extremes of the first batch and is not trained",
         "weight decay is the same at all widths",
+        "layers that the first/last rule makes wider have the same grids",
         "batch norm is folded after training, so that scales become one per output channel",
     ],
 };
@@ -109,162 +91,53 @@ impl Recipe for Lsq {
         data: Self::Data,
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
-        let how = Training {
-            epochs: job.int("epochs") as usize,
-            batch: job.int("batch") as usize,
-            rate: job.float("rate"),
-            warm_up: 0,
-            momentum: Momentum::Heavy(0.9),
-            weight_decay: job.float("weight_decay"),
-            smoothing: 0.0,
-            augment: job.switch("augment"),
-        };
-        let image = job.sites.activations.iter().find(|s| s.kind == SiteKind::Image);
-        let mut steps = Steps { image: image.map(|s| s.value.clone()), ..Steps::default() };
-        train(job, &data, &how, &mut steps, cx)
+        let how = Training::of(CARD.name, job, params::sgd());
+        train(job, &data, &how, &Steps, cx)
     }
 }
 
 /// Grids with a step each.
-#[derive(Default)]
-struct Steps {
-    image: Option<String>,
-    weights: BTreeMap<String, Step>,
-    values: BTreeMap<String, Step>,
+struct Steps;
+
+impl Grids for Steps {
+    fn weight(&self, start: &WeightStart<'_>) -> Result<Box<dyn WeightGrid>, MethodError> {
+        let (_, high) = signed_codes(start.bits);
+        let step = 2.0 * start.mean_abs() / f64::from(high.max(1)).sqrt();
+        Ok(Box::new(StepWeights::new(start, step)))
+    }
+
+    fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
+        let (low, high) =
+            if start.signed() { signed_codes(start.bits) } else { (0, top_code(start.bits)) };
+        let first = positive(2.0 * mean_abs(start.seen) / f64::from(high.max(1)).sqrt());
+        let rate = step_rate(start.per_image, high);
+        Ok(Box::new(Step { first, low, high, bits: start.bits, rate }))
+    }
 }
 
-/// A grid `s (low ..= high)`.
-#[derive(Debug, Clone, Copy)]
+/// A value on `s (low ..= high)`.
 struct Step {
     first: f32,
     low: i32,
     high: i32,
     bits: Bits,
-    /// What the step's gradient is multiplied with: `1 / sqrt(numbers * high)`.
     rate: f32,
-    trained: bool,
 }
 
-impl Step {
-    /// With the step `2 mean|v| / sqrt(high)`.
-    fn new(low: i32, high: i32, bits: Bits, mean: f64, numbers: usize) -> Self {
-        let top = f64::from(high.max(1));
-        let first = (2.0 * mean / top.sqrt()) as f32;
-        let rate = 1.0 / (numbers.max(1) as f64 * top).sqrt();
-        let first = if first > 0.0 { first } else { 1.0 };
-        Self { first, low, high, bits, rate: rate as f32, trained: true }
+impl Trained for Step {
+    fn parameters(&self) -> Vec<Parameter> {
+        vec![step_parameter(self.first)]
     }
 
-    fn affine(&self) -> Affine {
-        Affine { zero_point: -self.low, top: self.high - self.low, rate: self.rate, float: None }
-    }
-
-    fn ends(&self) -> Ends {
-        Ends { low: self.low, high: self.high, rate: self.rate }
-    }
-
-    /// The step on the tape, or what it began with.
-    fn var(&self, tape: &mut Tape, name: &str, vars: &BTreeMap<String, Var>) -> Var {
-        match vars.get(name) {
-            Some(var) => *var,
-            None => tape.constant(Value::Flat(Tensor::new(vec![1], vec![self.first]))),
-        }
-    }
-
-    fn now(&self, name: &str, parameters: &BTreeMap<String, Tensor>) -> f32 {
-        parameters.get(name).map_or(self.first, |t| t.data[0])
+    fn apply(&mut self, tape: &mut Tape, value: Var, own: &[Var]) -> Option<Var> {
+        let (zero_point, top) = (-self.low, self.high - self.low);
+        let grid = Affine { zero_point, top, rate: self.rate, float: None };
+        fake_quantize(tape, value, *own.first()?, grid)
     }
 }
 
-/// Signed ends: a code more below zero than above.
-fn signed(bits: Bits) -> (i32, i32) {
-    let half = 1 << (bits.get() - 1);
-    (-half, half - 1)
-}
-
-fn weight_name(name: &str) -> String {
-    format!("step of weight {name}")
-}
-
-fn value_name(name: &str) -> String {
-    format!("step of value {name}")
-}
-
-impl Grids for Steps {
-    fn start_weight(&mut self, name: &str, weights: &Tensor, bits: Bits) {
-        let (low, high) = signed(bits);
-        let sum: f64 = weights.data.iter().map(|w| f64::from(w.abs())).sum();
-        let mean = sum / weights.data.len().max(1) as f64;
-        let step = Step::new(low, high, bits, mean, weights.data.len());
-        self.weights.entry(name.to_string()).or_insert(step);
-    }
-
-    fn start_value(&mut self, name: &str, seen: &Map, bits: Bits) {
-        let tensor = seen.to_tensor();
-        let (mut sum, mut least, mut most) = (0f64, 0f32, 0f32);
-        for v in &tensor.data {
-            sum += f64::from(v.abs());
-            least = least.min(*v);
-            most = most.max(*v);
-        }
-        let mean = sum / tensor.data.len().max(1) as f64;
-        let numbers = tensor.data.len() / seen.shape().images.max(1);
-        let top = (1i32 << bits.get()) - 1;
-        let step = if self.image.as_deref() == Some(name) {
-            let grid = Grid::activation(least, most, bits);
-            let zero = grid.zero_point[0];
-            let fixed = Step::new(-zero, top - zero, bits, mean, numbers);
-            Step { first: grid.scale[0], trained: false, ..fixed }
-        } else if least < 0.0 {
-            let (low, high) = signed(bits);
-            Step::new(low, high, bits, mean, numbers)
-        } else {
-            Step::new(0, top, bits, mean, numbers)
-        };
-        self.values.insert(name.to_string(), step);
-    }
-
-    fn parameters(&self) -> Vec<(String, Tensor)> {
-        let one = |v: f32| Tensor::new(vec![1], vec![v]);
-        let weights = self.weights.iter().map(|(n, s)| (weight_name(n), one(s.first)));
-        let values = self.values.iter().filter(|(_, s)| s.trained);
-        weights.chain(values.map(|(n, s)| (value_name(n), one(s.first)))).collect()
-    }
-
-    fn weight(&self, tape: &mut Tape, name: &str, value: Var, vars: &BTreeMap<String, Var>) -> Var {
-        let Some(grid) = self.weights.get(name) else { return value };
-        let step = grid.var(tape, &weight_name(name), vars);
-        fake_quantize_flat(tape, value, step, grid.ends()).unwrap_or(value)
-    }
-
-    fn value(&self, tape: &mut Tape, name: &str, value: Var, vars: &BTreeMap<String, Var>) -> Var {
-        let Some(grid) = self.values.get(name) else { return value };
-        let step = grid.var(tape, &value_name(name), vars);
-        fake_quantize(tape, value, step, grid.affine()).unwrap_or(value)
-    }
-
-    fn codes(
-        &self,
-        name: &str,
-        weights: &Tensor,
-        parameters: &BTreeMap<String, Tensor>,
-    ) -> Option<Codes> {
-        let grid = self.weights.get(name)?;
-        let s = grid.now(&weight_name(name), parameters);
-        let (low, high) = (grid.low as f32, grid.high as f32);
-        let code = |w: &f32| (w / s).clamp(low, high).round_ties_even() as i32;
-        let each = weights.data.iter().map(code).collect();
-        Some(Codes { each, scale: vec![s], low: grid.low, high: grid.high })
-    }
-
-    fn values(&self, parameters: &BTreeMap<String, Tensor>) -> BTreeMap<String, Grid> {
-        let grid = |name: &str, step: &Step| Grid {
-            levels: Levels::Affine { qmin: 0, qmax: step.high - step.low },
-            bits: step.bits,
-            granularity: Granularity::Tensor,
-            scale: vec![step.now(&value_name(name), parameters)],
-            zero_point: vec![-step.low],
-        };
-        self.values.iter().map(|(n, s)| (n.clone(), grid(n, s))).collect()
+impl ValueGrid for Step {
+    fn grid(&self, own: &[Tensor]) -> Grid {
+        affine(own[0].data[0], self.low, self.high, self.bits)
     }
 }

@@ -2,17 +2,27 @@
 
 pub mod aciq;
 pub mod adaround;
+pub mod apot;
 pub mod brecq;
+pub mod dorefa;
+pub mod dsq;
 pub mod entropy;
+pub mod ewgs;
 pub mod fitted;
 pub mod gptq;
+pub mod jacob;
 pub mod lp;
+pub mod lq_nets;
 pub mod lsq;
+pub mod lsq_plus;
 pub mod minmax;
 pub mod mse;
+pub mod n2uq;
 pub mod obq;
+pub mod pact;
 pub mod percentile;
 pub mod qdrop;
+pub mod qil;
 mod reconstruction;
 
 use quantbench_core::card::{Default, Param, ParamRange};

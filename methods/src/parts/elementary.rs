@@ -1,4 +1,4 @@
-//! Exponential and logarithm in FP32 arithmetic that a compiler can do for several numbers at once.
+//! Exponential, logarithm and hyperbolic tangent in FP32 arithmetic that a compiler can do for several numbers at once.
 
 /// `e^x` to 3e-7 of itself, for `x` up to 88; 0 below -87. Polynomial of degree 6 on
 /// `[-ln 2 / 2, ln 2 / 2]` after the power of two is split off.
@@ -40,6 +40,12 @@ pub(crate) fn ln(x: f32) -> f32 {
     n * std::f32::consts::LN_2 + (p * s * t + 2.0 * t)
 }
 
+/// `tanh x` to 3e-7.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,12 +53,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_are_those_of_the_definition(x in -86f32..88.0, y in -100f32..100.0) {
+        fn they_are_those_of_the_definition(x in -86f32..88.0, y in -100f32..100.0) {
             let want = f64::from(x).exp();
             prop_assert!((f64::from(exp(x)) - want).abs() < 3e-7 * want, "{x}");
             let y = 2f32.powf(y);
             let want = f64::from(y).ln();
             prop_assert!((f64::from(ln(y)) - want).abs() < 3e-7 * want.abs().max(1.0), "{y}");
+            prop_assert!((f64::from(tanh(x)) - f64::from(x).tanh()).abs() < 3e-7, "{x}");
         }
     }
 

@@ -2,6 +2,7 @@
 //! allocation, sensitivities, statistics of activations, images of noise.
 
 pub mod allocate;
+pub(crate) mod basis;
 pub mod bias;
 pub mod calibrate;
 pub mod channel_stats;

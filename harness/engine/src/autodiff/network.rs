@@ -169,6 +169,18 @@ impl Network {
         }
     }
 
+    /// Puts running means and variances in place, one pair for each norm.
+    ///
+    /// # Panics
+    /// If there are not as many as norms and channels: a bug of the caller.
+    pub fn set_moments(&mut self, moments: Vec<(Vec<f32>, Vec<f32>)>) {
+        assert_eq!(moments.len(), self.norms.len());
+        for (norm, (mean, variance)) in self.norms.iter_mut().zip(moments) {
+            norm.moments.mean.copy_from_slice(&mean);
+            norm.moments.variance.copy_from_slice(&variance);
+        }
+    }
+
     /// The values that it computes, in order, the input first.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.input.as_str()).chain(self.steps.iter().map(|s| s.output.as_str()))

@@ -62,7 +62,9 @@ fn of_tensor<C: Curve>(isa: Isa, curve: &C, p: &[f32], x: &Tensor) -> Tensor {
 /// Sets what fills a block up to zero.
 fn empty(block: &mut [Lanes], lanes: usize) {
     if lanes < BLOCK {
-        block.iter_mut().for_each(|v| v.0[lanes..].fill(0.0));
+        for v in block {
+            v.0[lanes..].fill(0.0);
+        }
     }
 }
 
@@ -239,10 +241,8 @@ mod tests {
                 let mut outcomes = Vec::new();
                 for flat in [true, false] {
                     let mut tape = Tape::new(&device);
-                    let value = match flat {
-                        true => Value::Flat(x.clone()),
-                        false => Value::Map(device.map(&x).unwrap()),
-                    };
+                    let map = || Value::Map(device.map(&x).unwrap());
+                    let value = if flat { Value::Flat(x.clone()) } else { map() };
                     let input = tape.variable(value);
                     let parameters = tape.parameter(&p);
                     let y = curve(&mut tape, input, parameters, Parabola);
@@ -256,9 +256,10 @@ mod tests {
                     let total = Value::Flat(Tensor::new(vec![1], vec![data]));
                     let total = tape.push(&[z], total, Summed(z));
                     let mut gradients = tape.backward(total);
-                    let of_x = match flat {
-                        true => gradients.flat(input).unwrap(),
-                        false => gradients.map(input).unwrap().to_tensor(),
+                    let of_x = if flat {
+                        gradients.flat(input).unwrap()
+                    } else {
+                        gradients.map(input).unwrap().to_tensor()
                     };
                     outcomes.push((values, of_x, gradients.flat(parameters).unwrap()));
                 }

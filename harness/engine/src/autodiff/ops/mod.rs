@@ -8,11 +8,13 @@ mod curve;
 mod fake_quant;
 mod fake_quant_flat;
 mod flatten;
+mod join;
 mod loss;
 mod norm;
 mod pick;
 mod pool;
 mod relu;
+mod slopes;
 mod squared_error;
 #[cfg(test)]
 mod tests;
@@ -26,11 +28,13 @@ pub use curve::{Curve, curve};
 pub use fake_quant::{Affine, fake_quantize};
 pub use fake_quant_flat::{Ends, fake_quantize_flat};
 pub use flatten::{flatten, linear, transpose};
+pub use join::join;
 pub use loss::{cross_entropy, distillation};
 pub use norm::{Moments, Norm, norm};
 pub use pick::{Pick, pick};
 pub use pool::{average_pool, global_average_pool, max_pool};
 pub use relu::relu;
+pub use slopes::with_slopes;
 pub use squared_error::squared_error;
 pub use total::total;
 

@@ -1,0 +1,307 @@
+//! # What it does
+//! Trains the network with an interval of magnitudes for each layer's weights and for each value:
+//! what lies below is pruned, what lies above is clipped, what lies within is spread over the
+//! levels, weights by a power that is trained as well.
+//!
+//! # When to use it
+//! At 2 to 5 bits, when pruning and clipping should be found by the task's own loss.
+//!
+//! # Inputs and cost
+//! Labelled images; `epochs` times forward and backward over all of them.
+//!
+//! # Parameters
+//! - `power` (`true`): whether the power of weights is trained; 1 otherwise.
+//! - `epochs` (90), `batch` (128), `rate` (0.04), `schedule` (`cosine`), `warm_up` (0),
+//!   `weight_decay` (1e-4), `smoothing` (0), `teacher` (0), `augment` (`true`): see the trainer.
+//!
+//! # Differences from the paper
+//! Training starts from the FP32 network and not from one of more bits. Levels are multiplied by
+//! constants: those of values by the upper end at the start, because all readers of a value read
+//! the same numbers; those of weights so that mean magnitudes agree at the start. Gradients of
+//! intervals are divided by `sqrt(numbers * levels)` and intervals stay below the largest magnitude
+//! seen at the start, as in a public port. Sites wider than 5 bits (first and last layers) have
+//! uniform grids over what was seen; a value that can be negative has one that is not trained.
+//!
+//! # Reference
+//! S. Jung et al., "Learning to quantize deep networks by optimizing quantization intervals with
+//! task loss", CVPR 2019, arXiv:1808.05779, equations 1 to 6.
+
+use quantbench_core::card::{Card, Default, Family, Param, ParamRange, WidthRange};
+use quantbench_core::{Bits, Granularity, Grid, Levels, QuantTensor, Table, Tensor};
+use quantbench_engine::autodiff::ops::{Curve, curve, join};
+use quantbench_engine::autodiff::{BLOCK, Lanes, Tape, Var};
+use quantbench_graph::Artefact;
+
+use crate::contract::{Context, Job, MethodError, Recipe};
+use crate::grant::Labelled;
+use crate::parts::elementary::{exp, ln};
+use crate::parts::train::{
+    Grids, Parameter, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart,
+    best_range, mean_abs, params, positive, signed_codes, step_rate, top_code, train,
+};
+
+/// Quantization interval learning.
+pub struct Qil;
+
+static CARD: Card = Card {
+    name: "qil",
+    version: 1,
+    family: Family::DataDependent,
+    summary: "trains intervals outside of which numbers are pruned or clipped",
+    when: "2 to 5 bits, with labelled training images",
+    paper: "S. Jung et al., Learning to quantize deep networks by optimizing quantization \
+            intervals with task loss, CVPR 2019, arXiv:1808.05779",
+    cite: "jung2019qil",
+    widths: WidthRange { weights: (2, 5), ternary: false, activations: (2, 5) },
+    granularity: "weights per tensor (per output channel once batch norm is folded), activations \
+                  per tensor",
+    stochastic: true,
+    params: &[
+        Param {
+            name: "power",
+            help: "whether the power of weights is trained",
+            default: Default::Bool(true),
+            range: ParamRange::Switch,
+        },
+        params::epochs(90),
+        params::batch(128),
+        params::rate(0.04),
+        params::schedule("cosine"),
+        params::WARM_UP,
+        params::weight_decay(1e-4),
+        params::SMOOTHING,
+        params::teacher(0.0),
+        params::AUGMENT,
+    ],
+    departures: &[
+        "training starts from the FP32 network, not from one of more bits",
+        "levels are multiplied by constants",
+        "gradients of intervals are divided by the root of numbers times levels",
+        "sites wider than 5 bits have uniform grids over what was seen",
+        "batch norm is folded after training, so that scales become one per output channel",
+    ],
+};
+
+impl Recipe for Qil {
+    type Data = Labelled;
+
+    fn card(&self) -> &'static Card {
+        &CARD
+    }
+
+    fn quantize(
+        &self,
+        job: &Job<'_>,
+        data: Self::Data,
+        cx: &mut Context<'_>,
+    ) -> Result<Artefact, MethodError> {
+        let how = Training::of(CARD.name, job, params::sgd());
+        train(job, &data, &how, &Intervals { power: job.switch("power") }, cx)
+    }
+}
+
+/// Intervals of magnitudes.
+struct Intervals {
+    power: bool,
+}
+
+impl Grids for Intervals {
+    fn widest(&self) -> (u8, u8) {
+        (5, 5)
+    }
+
+    fn weight(&self, start: &WeightStart<'_>) -> Result<Box<dyn WeightGrid>, MethodError> {
+        let most = start.weights.data.iter().fold(0f32, |m, w| m.max(w.abs()));
+        let levels = signed_codes(start.bits).1;
+        let rate = step_rate(start.weights.data.len(), levels);
+        let interval = Interval { most: positive(f64::from(most)), levels: levels as f32, rate };
+        let (bits, power) = (start.bits, self.power);
+        let mut weights = Weights { interval, scale: 1.0, power, bits };
+        let own: Vec<_> = weights.parameters().into_iter().map(|p| p.value).collect();
+        let quantized = weights.quantized(start.weights, &own).dequantize();
+        weights.scale = positive(start.mean_abs() / mean_abs(&quantized.data).max(1e-30));
+        Ok(Box::new(weights))
+    }
+
+    fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
+        if start.signed() {
+            let (low, high) = signed_codes(start.bits);
+            let (least, most) = best_range(start.seen, high - low);
+            return Ok(Box::new(Still::with_step((most - least) / (high - low) as f32, start)));
+        }
+        let levels = top_code(start.bits);
+        let rate = step_rate(start.per_image, levels);
+        let most = positive(f64::from(start.most));
+        Ok(Box::new(Values {
+            interval: Interval { most, levels: levels as f32, rate },
+            bits: start.bits,
+        }))
+    }
+}
+
+/// An interval of magnitudes: parameters are its centre and half its width.
+#[derive(Debug, Clone, Copy)]
+struct Interval {
+    /// Largest magnitude at the start.
+    most: f32,
+    /// Levels above zero.
+    levels: f32,
+    rate: f32,
+}
+
+impl Interval {
+    fn parameters(&self) -> Vec<Parameter> {
+        let half = 0.5 * self.most;
+        let one = || Parameter::of(vec![half]).within(1e-2 * half, self.most);
+        vec![one(), one()]
+    }
+
+    /// Where in the interval a magnitude lies, from 0 to 1.
+    #[inline(always)]
+    fn place(p: &[f32], magnitude: f32) -> f32 {
+        (0.5 * (magnitude - p[0]) / p[1] + 0.5).clamp(0.0, 1.0)
+    }
+
+    /// From the gradient of the place to those of the magnitude, the centre and half the width.
+    #[inline(always)]
+    fn back(&self, p: &[f32], magnitude: f32, place: f32, gradient: f32) -> (f32, f32, f32) {
+        let inside = place > 0.0 && place < 1.0;
+        let g = if inside { 0.5 * gradient / p[1] } else { 0.0 };
+        (g, -g * self.rate, -g * self.rate * (magnitude - p[0]) / p[1])
+    }
+}
+
+/// Weights around zero.
+#[derive(Debug, Clone, Copy)]
+struct Weights {
+    interval: Interval,
+    scale: f32,
+    power: bool,
+    bits: Bits,
+}
+
+/// Bounds of the power.
+const POWERS: (f32, f32) = (0.1, 10.0);
+
+impl Weights {
+    /// The place in the interval, and the same to the power.
+    #[inline(always)]
+    fn spread(p: &[f32], w: f32) -> (f32, f32) {
+        let place = Interval::place(p, w.abs());
+        // No logarithm of zero.
+        let power = if place > 1e-12 { exp(p[2] * ln(place)) } else { 0.0 };
+        (place, power)
+    }
+
+    #[inline(always)]
+    fn code(&self, p: &[f32], w: f32) -> f32 {
+        let code = (self.interval.levels * Self::spread(p, w).1).round_ties_even();
+        if w < 0.0 { -code } else { code }
+    }
+}
+
+impl Trained for Weights {
+    fn parameters(&self) -> Vec<Parameter> {
+        let mut all = self.interval.parameters();
+        let rate = if self.power { 1.0 } else { 0.0 };
+        all.push(Parameter::of(vec![1.0]).trained(rate, 0.0).within(POWERS.0, POWERS.1));
+        all
+    }
+
+    fn apply(&mut self, tape: &mut Tape, value: Var, own: &[Var]) -> Option<Var> {
+        let all = join(tape, own)?;
+        Some(curve(tape, value, all, *self))
+    }
+}
+
+impl WeightGrid for Weights {
+    fn quantized(&self, weights: &Tensor, own: &[Tensor]) -> QuantTensor {
+        let p = [own[0].data[0], own[1].data[0], own[2].data[0]];
+        let codes = weights.data.iter().map(|w| self.code(&p, *w) as i32).collect();
+        let top = self.interval.levels as i32;
+        let grid = Grid {
+            levels: Levels::Affine { qmin: -top, qmax: top },
+            bits: self.bits,
+            granularity: Granularity::Tensor,
+            scale: vec![self.scale / self.interval.levels],
+            zero_point: vec![0],
+        };
+        QuantTensor { dims: weights.dims.clone(), grid, codes }
+    }
+}
+
+impl Curve for Weights {
+    #[inline(always)]
+    fn value(&self, p: &[f32], x: &Lanes) -> Lanes {
+        let unit = self.scale / self.interval.levels;
+        Lanes(x.0.map(|w| unit * self.code(p, w)))
+    }
+
+    #[inline(always)]
+    fn slope(&self, p: &[f32], x: &Lanes, gradient: &mut Lanes, sums: &mut [Lanes]) {
+        for i in 0..BLOCK {
+            let w = x.0[i];
+            let sign = if w < 0.0 { -1.0 } else { 1.0 };
+            // Of the power, as a magnitude.
+            let g = gradient.0[i] * self.scale * sign;
+            let (place, power) = Self::spread(p, w);
+            let safe = if place > 1e-12 { place } else { 1.0 };
+            let to_place = g * p[2] * power / safe;
+            let (own, centre, width) = self.interval.back(p, w.abs(), place, to_place);
+            sums[0].0[i] += centre;
+            sums[1].0[i] += width;
+            sums[2].0[i] += g * self.interval.rate * power * ln(safe);
+            gradient.0[i] = own * sign;
+        }
+    }
+}
+
+/// A value from zero on.
+#[derive(Debug, Clone, Copy)]
+struct Values {
+    interval: Interval,
+    bits: Bits,
+}
+
+impl Trained for Values {
+    fn parameters(&self) -> Vec<Parameter> {
+        self.interval.parameters()
+    }
+
+    fn apply(&mut self, tape: &mut Tape, value: Var, own: &[Var]) -> Option<Var> {
+        let all = join(tape, own)?;
+        Some(curve(tape, value, all, *self))
+    }
+}
+
+impl ValueGrid for Values {
+    fn grid(&self, own: &[Tensor]) -> Grid {
+        let (centre, half) = (own[0].data[0], own[1].data[0]);
+        let count = self.interval.levels;
+        let threshold = |i: usize| centre - half + 2.0 * half * (i as f32 + 0.5) / count;
+        let thresholds = (0..count as usize).map(threshold).collect();
+        let unit = self.interval.most / count;
+        let levels = (0..=count as usize).map(|i| unit * i as f32).collect();
+        Grid::table(Table::new(levels).with_thresholds(thresholds), 1.0, self.bits)
+    }
+}
+
+impl Curve for Values {
+    #[inline(always)]
+    fn value(&self, p: &[f32], x: &Lanes) -> Lanes {
+        let (levels, unit) = (self.interval.levels, self.interval.most / self.interval.levels);
+        Lanes(x.0.map(|x| unit * (levels * Interval::place(p, x)).round_ties_even()))
+    }
+
+    #[inline(always)]
+    fn slope(&self, p: &[f32], x: &Lanes, gradient: &mut Lanes, sums: &mut [Lanes]) {
+        for i in 0..BLOCK {
+            let (x, g) = (x.0[i], gradient.0[i] * self.interval.most);
+            let place = Interval::place(p, x);
+            let (own, centre, width) = self.interval.back(p, x, place, g);
+            sums[0].0[i] += centre;
+            sums[1].0[i] += width;
+            gradient.0[i] = own;
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Weights through a hyperbolic tangent (Zhou et al. 2016, DoReFa-Net, equation 9).
+
+use quantbench_core::{Bits, Granularity, Grid, Levels, QuantTensor, Table, Tensor};
+use quantbench_engine::autodiff::ops::{Curve, curve, with_slopes};
+use quantbench_engine::autodiff::{Lanes, Tape, Var};
+
+use super::grids::{Trained, WeightGrid, WeightStart, mean_abs, positive};
+use super::{nothing, on};
+use crate::parts::elementary::tanh;
+
+/// `2^b` levels around zero and without it, over `tanh` of the weights; at one bit the sign times
+/// the mean magnitude.
+pub(crate) struct TanhWeights {
+    bits: Bits,
+    /// What levels from -1 to 1 are multiplied with.
+    scale: f32,
+}
+
+impl TanhWeights {
+    /// With levels multiplied so that their mean magnitude is that of the weights: behind a batch
+    /// norm that changes nothing, in front of none it keeps what the layer gives.
+    pub(crate) fn new(start: &WeightStart<'_>) -> Self {
+        let unit = Self { bits: start.bits, scale: 1.0 };
+        let quantized = unit.quantized(start.weights, &[]).dequantize();
+        let scale = positive(start.mean_abs() / mean_abs(&quantized.data).max(1e-30));
+        Self { scale, ..unit }
+    }
+
+    fn steps(&self) -> f32 {
+        ((1u32 << self.bits.get()) - 1) as f32
+    }
+
+    fn curve(&self, weights: &Tensor) -> Tanh {
+        let most = weights.data.iter().fold(0f32, |m, w| m.max(tanh(w.abs())));
+        let steps = self.steps();
+        Tanh { most: if most > 0.0 { most } else { 1.0 }, steps, unit: self.scale / steps }
+    }
+}
+
+impl Trained for TanhWeights {
+    fn apply(&mut self, tape: &mut Tape, value: Var, _: &[Var]) -> Option<Var> {
+        let weights = tape.flat(value);
+        if self.bits.get() == 1 {
+            let signs = self.quantized(weights, &[]).dequantize();
+            return Some(with_slopes(tape, value, signs, None));
+        }
+        let shape = self.curve(weights);
+        let none = nothing(tape);
+        Some(curve(tape, value, none, shape))
+    }
+}
+
+impl WeightGrid for TanhWeights {
+    fn quantized(&self, weights: &Tensor, _: &[Tensor]) -> QuantTensor {
+        let (granularity, zero_point) = (Granularity::Tensor, vec![0]);
+        if self.bits.get() == 1 {
+            let scale = vec![positive(mean_abs(&weights.data))];
+            let levels = Levels::Binary;
+            return on(Grid { levels, bits: self.bits, granularity, scale, zero_point }, weights);
+        }
+        let shape = self.curve(weights);
+        let codes = weights.data.iter().map(|w| shape.code(*w) as i32).collect();
+        let levels = Levels::Table(Table::odd(1 << self.bits.get()));
+        let scale = vec![shape.unit];
+        let grid = Grid { levels, bits: self.bits, granularity, scale, zero_point };
+        QuantTensor { dims: weights.dims.clone(), grid, codes }
+    }
+}
+
+/// `unit (2 round(steps (tanh(w) / (2 most) + 1/2)) - steps)`, with the rounding passed over on the
+/// way back and the largest tangent as a constant.
+#[derive(Debug, Clone, Copy)]
+struct Tanh {
+    most: f32,
+    steps: f32,
+    unit: f32,
+}
+
+impl Tanh {
+    #[inline(always)]
+    fn code(&self, w: f32) -> f32 {
+        (self.steps * (tanh(w) / (2.0 * self.most) + 0.5)).round_ties_even()
+    }
+}
+
+impl Curve for Tanh {
+    #[inline(always)]
+    fn value(&self, _: &[f32], x: &Lanes) -> Lanes {
+        Lanes(x.0.map(|w| self.unit * (2.0 * self.code(w) - self.steps)))
+    }
+
+    #[inline(always)]
+    fn slope(&self, _: &[f32], x: &Lanes, gradient: &mut Lanes, _: &mut [Lanes]) {
+        for (g, w) in gradient.0.iter_mut().zip(x.0) {
+            let t = tanh(w);
+            *g *= self.unit * self.steps * (1.0 - t * t) / self.most;
+        }
+    }
+}
