@@ -14,7 +14,7 @@ use quantbench_engine::Optimisation;
 use quantbench_engine::autodiff::ops::{Curve, curve};
 use quantbench_engine::autodiff::{Device, Lanes, Network, Sites, Tape, Value, Var};
 use quantbench_graph::{Artefact, ExportOptions, Graph, decode, encode, export, testing};
-use quantbench_methods::{ALL, Method, MethodError, Vault, find};
+use quantbench_methods::{ALL, Keeper, Method, MethodError, Vault, find};
 
 /// The tiny network with its batch norms.
 fn unfolded() -> Graph {
@@ -168,6 +168,82 @@ fn the_runtime_gives_the_logits_of_the_engine_for_every_trained_grid() {
             assert!(off <= 30, "{name} {widths}: {off} of 200 images differ");
         }
     }
+}
+
+/// Keeps checkpoints in memory, and breaks off when it is shown a certain epoch.
+#[derive(Default)]
+struct Memory {
+    kept: Option<Vec<u8>>,
+    breaks_at: usize,
+    shown: Vec<usize>,
+}
+
+impl Keeper for Memory {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.kept.clone())
+    }
+
+    fn save(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.kept = Some(bytes.to_vec());
+        Ok(())
+    }
+
+    fn snapshot(&mut self, epoch: usize, artefact: &Artefact) -> Result<(), String> {
+        artefact.check().unwrap();
+        self.shown.push(epoch);
+        if epoch == self.breaks_at { Err("the power went out".to_string()) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn an_interrupted_training_goes_on_to_the_same_bytes() {
+    let Some(engine) = engine() else { return };
+    let (graph, whole) = (tiny(), unfolded());
+    let labelled = |m: &&&dyn Method| m.grant() == quantbench_core::Needs::Labelled;
+    for method in ALL.iter().filter(labelled) {
+        let given = [
+            ("epochs", ParamValue::Int(4)),
+            ("rate", ParamValue::Float(0.002)),
+            ("every", ParamValue::Int(1)),
+        ];
+        let known = |name: &str| method.card().params.iter().any(|p| p.name == name);
+        let given: Vec<_> = given.into_iter().filter(|(name, _)| known(name)).collect();
+        let run = Run::new(engine, &graph, *method, "w2a2").with(*method, &given);
+        let run = Run { unfolded: Some(&whole), ..run };
+        let straight = encode(&run.go(*method).unwrap());
+        let name = method.card().name;
+        let mut memory = Memory { breaks_at: 3, ..Memory::default() };
+        let error = run.go_kept(*method, &mut memory).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("the power went out"), "{name}: {error}");
+        memory.breaks_at = 0;
+        let resumed = encode(&run.go_kept(*method, &mut memory).unwrap());
+        assert_eq!(memory.shown, [1, 2, 3, 3, 4], "{name}");
+        assert!(resumed == straight, "{name}: going on gave another artefact");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_something_else_is_refused() {
+    let Some(engine) = engine() else { return };
+    let (graph, whole) = (tiny(), unfolded());
+    let mut memory = Memory::default();
+    for (name, reason) in [("lsq", ""), ("pact", "parameter")] {
+        let method = find(name).unwrap();
+        let run = Run { unfolded: Some(&whole), ..Run::new(engine, &graph, method, "w2a2") };
+        match run.go_kept(method, &mut memory) {
+            Ok(_) => assert!(reason.is_empty()),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(!reason.is_empty() && text.contains("remove it to begin again"), "{text}");
+                assert!(text.contains(reason), "{text}");
+            }
+        }
+    }
+    let method = find("lsq").unwrap();
+    let run = Run { unfolded: Some(&whole), ..Run::new(engine, &graph, method, "w2a2") };
+    memory.kept = memory.kept.map(|bytes| bytes[..bytes.len() / 2].to_vec());
+    let text = run.go_kept(method, &mut memory).map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("remove it to begin again"), "{text}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Progress of a run on standard error: one line that is rewritten on a terminal, plain lines of
-//! the finished cells elsewhere.
+//! the finished cells elsewhere, and of long work every few minutes.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -13,12 +13,45 @@ pub struct Progress {
     live: bool,
     width: usize,
     last: Option<Instant>,
+    pace: Option<Pace>,
+}
+
+/// Between two plain lines about the same cell.
+const PLAIN: Duration = Duration::from_secs(300);
+
+/// How fast the work at hand goes.
+struct Pace {
+    label: String,
+    steps: usize,
+    /// The first step that was seen, and when.
+    from: (usize, Instant),
+    /// When a plain line was last printed.
+    told: Instant,
+}
+
+impl Pace {
+    fn new(label: &str, step: usize, steps: usize) -> Self {
+        let now = Instant::now();
+        Self { label: label.to_string(), steps, from: (step, now), told: now }
+    }
+
+    /// Steps per second and the time left, once there is something to tell.
+    fn words(&self, step: usize) -> String {
+        let (first, since) = (self.from.0, self.from.1.elapsed().as_secs_f64());
+        if step <= first || since < 1.0 {
+            return String::new();
+        }
+        let rate = (step - first) as f64 / since;
+        let left = Duration::try_from_secs_f64(self.steps.saturating_sub(step) as f64 / rate)
+            .unwrap_or_default();
+        format!(" ({rate:.0}/s, {} left)", words(left))
+    }
 }
 
 impl Progress {
     /// For standard error as it is.
     pub fn new() -> Self {
-        Self { live: std::io::stderr().is_terminal(), width: 0, last: None }
+        Self { live: std::io::stderr().is_terminal(), width: 0, last: None, pace: None }
     }
 
     /// Shows one event.
@@ -42,7 +75,7 @@ impl Progress {
                 self.passing(&format!("[{done}/{total}] {label}"), true);
             }
             Event::Progress { label, step, steps, what } => {
-                self.passing(&format!("{label}: {what} {step}/{steps}"), false);
+                self.work(&label, step, steps, &what);
             }
             Event::Finished { label, row, done, total, left } => {
                 let result = row.result.as_ref().map_or(String::new(), |r| {
@@ -67,6 +100,27 @@ impl Progress {
                 self.passing(&format!("waiting for {cells} cells of other processes ({by})"), true);
             }
         }
+    }
+
+    /// How far the work of a cell is.
+    fn work(&mut self, label: &str, step: usize, steps: usize, what: &str) {
+        let same = |p: &&mut Pace| p.label == label && p.steps == steps && p.from.0 <= step;
+        let mut plain = false;
+        let pace = match self.pace.as_mut().filter(same) {
+            Some(pace) => {
+                plain = !self.live && pace.told.elapsed() >= PLAIN;
+                if plain {
+                    pace.told = Instant::now();
+                }
+                pace.words(step)
+            }
+            None => {
+                self.pace = Some(Pace::new(label, step, steps));
+                String::new()
+            }
+        };
+        let text = format!("{step}/{steps}{pace} {what}: {label}");
+        if plain { self.line(&text) } else { self.passing(&text, false) }
     }
 
     /// A line that stays.

@@ -150,6 +150,9 @@ pub struct ResultPart {
     pub labels_read: u64,
     /// Images that the method made itself.
     pub synthetic_images: u64,
+    /// The best epoch of a method that trains for several, beside the last, which is the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<BestEpoch>,
     /// SHA-256 of the packed artefact.
     pub artefact_sha256: String,
     /// SHA-256 of the predicted classes under simulation.
@@ -159,6 +162,19 @@ pub struct ResultPart {
     /// The measurements behind the method's decisions, where it recorded some.
     #[serde(default, skip_serializing_if = "Evidence::is_empty")]
     pub evidence: Evidence,
+}
+
+/// The best of several epochs, judged on the test images; the method was told nothing. Papers that
+/// report it choose on the test set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BestEpoch {
+    /// Passes over the training images until then.
+    pub epoch: u64,
+    /// Passes in all.
+    pub of: u64,
+    /// Accuracy with quantization simulated in float.
+    pub accuracy: Accuracy,
 }
 
 /// Cost of a method: from FP32 graph and raw images in memory to artefact in memory.

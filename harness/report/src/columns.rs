@@ -172,6 +172,7 @@ fn result(r: Option<&ResultPart>) -> Vec<Named> {
     let dep = r.and_then(|r| r.acc_deployed.as_ref());
     let over_images = sim.map(|a| wilson(a.correct as f64, a.images as f64).scaled(100.0));
     let sizes = r.map(|r| r.sizes);
+    let best = r.and_then(|r| r.best_epoch);
     let gate = r.map(|r| match r.gate {
         Gate::Passed => "passed",
         Gate::Failed => "failed",
@@ -209,6 +210,8 @@ fn result(r: Option<&ResultPart>) -> Vec<Named> {
         ("images_read", int(r.map(|r| r.images_read))),
         ("labels_read", int(r.map(|r| r.labels_read))),
         ("synthetic_images", int(r.map(|r| r.synthetic_images))),
+        ("best_epoch", int(best.map(|b| b.epoch))),
+        ("acc_simulated_best_epoch_pct", num(best.map(|b| b.accuracy.percent()))),
         ("artefact_sha256", opt(r.map(|r| r.artefact_sha256.clone()))),
         ("predictions_sha256", opt(r.map(|r| r.predictions.clone()))),
         ("notes", text(r.map(|r| r.notes.join("; ")).unwrap_or_default())),

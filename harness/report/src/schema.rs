@@ -124,7 +124,7 @@ const ROW_FIRST: [ColumnDoc; 4] = [
 ];
 
 /// Columns of `rows.csv` and `rows.parquet` after [`ASKED`]: one line is one cell.
-const ROW: [ColumnDoc; 55] = [
+const ROW: [ColumnDoc; 57] = [
     text("image_in_result", "rule for the image that the result follows"),
     int("draw", "", "which draw of calibration images"),
     int("seed", "", "seed of the method's own randomness"),
@@ -160,6 +160,12 @@ const ROW: [ColumnDoc; 55] = [
     int("images_read", "images", "calibration images read, each counted once per pass"),
     int("labels_read", "labels", "labels read"),
     int("synthetic_images", "images", "images that the method made itself"),
+    int("best_epoch", "epochs", "epoch with the best accuracy on the test images, of several"),
+    real(
+        "acc_simulated_best_epoch_pct",
+        "%",
+        "simulated accuracy then; the result is the last epoch",
+    ),
     text("artefact_sha256", "SHA-256 of the packed artefact"),
     text("predictions_sha256", "SHA-256 of the predicted classes under simulation"),
     text("notes", "what the method had to say, separated by `; `"),

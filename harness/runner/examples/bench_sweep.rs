@@ -137,6 +137,7 @@ fn made_up(n: u64, planned: &PlannedCell) -> Row {
             images_read: 32,
             labels_read: 0,
             synthetic_images: 0,
+            best_epoch: None,
             artefact_sha256: ids.artefact.repeat(2),
             predictions: ids.eval.repeat(2),
             notes: vec!["made up by bench_sweep".to_string()],

@@ -126,6 +126,7 @@ fn synthetic(order: &Order) -> Row {
             images_read: 0,
             labels_read: 0,
             synthetic_images: 0,
+            best_epoch: None,
             artefact_sha256: order.ids.ids.artefact.clone(),
             predictions: String::new(),
             notes: vec![],

@@ -346,6 +346,8 @@ impl Curve for Normalised {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
 
     #[test]
     fn there_are_as_many_magnitudes_as_their_bits_can_tell_apart() {
@@ -354,5 +356,34 @@ mod tests {
         }
         assert_eq!(magnitudes(4)[..5], [0.0, 1.0, 2.0, 3.0, 4.0]);
         assert_eq!(magnitudes(4).last(), Some(&48.0));
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_get_what_is_cut_off_and_the_rounding_error_of_the_rest(
+            x in -3f32..3.0, bound in 0.5f32..2.0,
+        ) {
+            prop_assume!((x.abs() - bound).abs() > 1e-3);
+            let (bits, levels) = (Bits::new(3).unwrap(), magnitudes(3));
+            let values = Values { first: 1.0, bits, levels: levels.clone() };
+            let on = |y: f32, scale: f32| f64::from(y / scale);
+            // y = bound * level(x / bound), with level(v) - v as it is now and v itself free.
+            let now = (f64::from(x), f64::from(bound));
+            let level = on(values.value(&[bound], &Lanes([x; BLOCK])).0[0], bound);
+            slopes_are_those_of(&values, &[bound], x, &[1.0], |p, x| {
+                let (off, v) = (level - now.0 / now.1, x / p[0]);
+                p[0] * if now.0 < now.1 { v + off } else { 1.0 }
+            });
+            let weights = Normalised { mean: 0.25, deviation: 0.5, scale: 2.0, levels };
+            let v = (now.0 - 0.25) / 0.5 / now.1;
+            prop_assume!((v.abs() - 1.0).abs() > 1e-3);
+            let level = on(weights.value(&[bound], &Lanes([x; BLOCK])).0[0], 2.0 * bound);
+            slopes_are_those_of(&weights, &[bound], x, &[1.0], |p, x| {
+                // Beyond the bound the number moves freely and the bound moves the end.
+                let moved = (x - now.0) / 0.5;
+                let inner = if v.abs() < 1.0 { level - v } else { v.signum() };
+                2.0 * (moved + inner * (p[0] - now.1))
+            });
+        }
     }
 }

@@ -230,3 +230,33 @@ impl Curve for Range {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slopes_are_those_of_the_soft_steps(
+            x in -3f32..3.0, low in -2f32..-0.5, high in 0.5f32..2.0, a in 0.05f32..0.45,
+        ) {
+            let curve = Range::new([low, high], a, Bits::new(2).unwrap(), 1);
+            let place = (x - low) / ((high - low) / 3.0);
+            // Not where one step of the soft function ends and the next begins.
+            prop_assume!((place - place.round()).abs() > 1e-2);
+            let below = f64::from(place.floor().clamp(0.0, 2.0));
+            let outside = place < 0.0 || place > 3.0;
+            let rate = f64::from(curve.rate);
+            let rates = [rate, rate, if outside { 0.0 } else { rate }];
+            slopes_are_those_of(&curve, &[low, high, a], x, &rates, |p, x| {
+                let step = (p[1] - p[0]) / 3.0;
+                let middle = p[0] + (below + 0.5) * step;
+                let k = (2.0 / p[2] - 1.0).ln() / step;
+                let soft = (k * (x - middle)).tanh() / (1.0 - p[2]);
+                (middle + step / 2.0 * soft).clamp(p[0], p[1])
+            });
+        }
+    }
+}

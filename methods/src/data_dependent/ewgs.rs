@@ -339,3 +339,44 @@ impl Curve for Values {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn without_curvature_slopes_are_those_of_the_interval(
+            x in -3f32..3.0, low in -2f32..-0.5, high in 0.5f32..2.0, factor in 0.5f32..2.0,
+        ) {
+            prop_assume!((x - low).abs() > 1e-3 && (x - high).abs() > 1e-3);
+            let interval = Interval::new([-1.0, 1.5], Bits::new(2).unwrap());
+            let place = |p: &[f64], x: f64| ((x - p[0]) / (p[1] - p[0])).clamp(0.0, 1.0);
+            let values = Values { interval };
+            slopes_are_those_of(&values, &[low, high], x, &[1.0; 2], |p, x| 2.5 * place(p, x));
+            let weights = Weights { interval, factor };
+            let level = 2.0 * f64::from(interval.place(&[low, high], x).1) - 1.0;
+            let now = f64::from(factor);
+            slopes_are_those_of(&weights, &[low, high, factor], x, &[1.0; 3], |p, x| {
+                now * 2.0 * place(p, x) + (p[2] - now) * level
+            });
+        }
+    }
+
+    #[test]
+    fn a_gradient_grows_where_it_pushes_away_from_the_level() {
+        let mut interval = Interval::new([0.0, 1.0], Bits::new(1).unwrap());
+        interval.learn(Curvature { trace: 0.6, deviation: 0.2 });
+        assert!((interval.delta - 1.0).abs() < 1e-6);
+        let (p, x) = ([0.0, 1.0], 0.25);
+        assert!((interval.back(&p, x, 1.0).0 - 1.25).abs() < 1e-6);
+        assert!((interval.back(&p, x, -1.0).0 + 0.75).abs() < 1e-6);
+        // Where nothing moves, and where the loss curves downwards, it is left as it is.
+        for (trace, deviation) in [(1.0, 0.0), (-1.0, 1.0), (f64::NAN, 1.0)] {
+            interval.learn(Curvature { trace, deviation });
+            assert_eq!(interval.delta, 0.0);
+        }
+    }
+}

@@ -172,3 +172,29 @@ impl Curve for Offset {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn outside_slopes_are_those_of_the_ends_and_inside_those_of_the_rounding(
+            x in -4f32..4.0, step in 0.2f32..1.0, offset in -1f32..1.0,
+        ) {
+            let bits = Bits::new(2).unwrap();
+            let curve = Offset { first: [1.0, 0.0], top: 3.0, bits, rate: 0.5 };
+            let (r, q) = curve.code(&[step, offset], x);
+            prop_assume!(r.abs() > 1e-2 && (r - 3.0).abs() > 1e-2);
+            let inside = r > 0.0 && r < 3.0;
+            // Rounding moves with the step, but not with the number.
+            let (off, end) = (f64::from(q - r), f64::from(q));
+            let first = [f64::from(step), f64::from(offset), f64::from(x)];
+            slopes_are_those_of(&curve, &[step, offset], x, &[0.5, 0.5], |p, x| {
+                if inside { x - first[2] + off * (p[0] - first[0]) } else { end * p[0] + p[1] }
+            });
+        }
+    }
+}

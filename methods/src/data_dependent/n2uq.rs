@@ -295,3 +295,36 @@ impl Op for Cumulated {
         back.give(self.0, Value::Flat(gradient));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slopes_are_those_of_the_lines_between_edges(
+            x in -1f32..4.0,
+            start in -0.5f32..0.5,
+            widths in prop::collection::vec(0.2f32..1.0, 3),
+            input in 0.5f32..2.0,
+            output in 0.5f32..2.0,
+        ) {
+            let curve = Segments { count: 3, reach: 2.0, bits: Bits::new(2).unwrap() };
+            let mut p = vec![start];
+            widths.iter().for_each(|w| p.push(p[p.len() - 1] + w));
+            prop_assume!(p.iter().all(|edge| (input * x - edge).abs() > 1e-3));
+            p.extend([input, output]);
+            // The factor of the output gets the level itself, not the line.
+            let level = f64::from(curve.value(&p, &Lanes([x; BLOCK])).0[0] / output);
+            let now = f64::from(output);
+            slopes_are_those_of(&curve, &p, x, &[1.0; 6], |p, x| {
+                let at = p[4] * x;
+                let rise = |e: &[f64]| ((at - e[0]) / (e[1] - e[0])).clamp(0.0, 1.0);
+                let line: f64 = p[..4].windows(2).map(rise).sum::<f64>() * 2.0 / 3.0;
+                now * line + (p[5] - now) * level
+            });
+        }
+    }
+}

@@ -244,3 +244,33 @@ impl WeightGrid for Binned {
         on(self.grid(weights), weights)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slopes_are_those_of_clipping(x in -4f32..4.0, bound in 0.5f32..2.0, signed: bool) {
+            let low = if signed { -4 } else { 0 };
+            let curve =
+                Bound { first: 1.0, decay: 0.0, low, high: 3, bits: Bits::new(3).unwrap() };
+            let lowest = f64::from(low) / 3.0;
+            let ends = [f64::from(bound), f64::from(bound) * lowest];
+            prop_assume!(ends.iter().all(|end| (f64::from(x) - end).abs() > 1e-3));
+            slopes_are_those_of(&curve, &[bound], x, &[1.0], |p, x| x.clamp(p[0] * lowest, p[0]));
+        }
+    }
+
+    #[test]
+    fn the_end_of_binned_weights_follows_from_their_moments() {
+        // Half of them 1, half 3: root mean square 2.236, mean magnitude 2.
+        let weights = Tensor::new(vec![4], vec![1.0, -3.0, -1.0, 3.0]);
+        let end = Binned { bits: Bits::new(2).unwrap() }.end(&weights);
+        assert!((end - (3.212 * 5f32.sqrt() - 2.178 * 2.0)).abs() < 1e-5);
+        let found = Binned { bits: Bits::new(3).unwrap() }.end(&weights);
+        assert!((found - 3.0).abs() < 0.5, "{found}");
+    }
+}

@@ -305,3 +305,30 @@ impl Curve for Values {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parts::train::check::slopes_are_those_of;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slopes_are_those_of_the_power_over_the_interval(
+            x in -2f32..2.0, centre in 0.3f32..1.0, half in 0.2f32..0.6, power in 0.5f32..2.0,
+        ) {
+            let interval = Interval { most: 1.5, levels: 3.0, rate: 0.5 };
+            let ends = [centre - half, centre + half];
+            prop_assume!(ends.iter().all(|end| (x.abs() - end).abs() > 2e-2) && x.abs() > 1e-2);
+            let place = |p: &[f64], x: f64| (0.5 * (x - p[0]) / p[1] + 0.5).clamp(0.0, 1.0);
+            let values = Values { interval, bits: Bits::new(2).unwrap() };
+            let p = [centre, half, power];
+            slopes_are_those_of(&values, &p[..2], x, &[0.5; 2], |p, x| 1.5 * place(p, x));
+            let bits = Bits::new(3).unwrap();
+            let weights = Weights { interval, scale: 2.0, power: true, bits };
+            slopes_are_those_of(&weights, &p, x, &[0.5; 3], |p, x| {
+                2.0 * x.signum() * place(p, x.abs()).powf(p[2])
+            });
+        }
+    }
+}

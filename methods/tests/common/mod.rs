@@ -9,7 +9,7 @@ use quantbench_core::card::{ParamValue, Params};
 use quantbench_core::{Evidence, ImageSource, LabelledSource, SourceError, Spec, Tensor};
 use quantbench_engine::{Engine, Runtime};
 use quantbench_graph::{Artefact, Graph, sites, testing};
-use quantbench_methods::{Context, Job, Method, MethodError, Vault};
+use quantbench_methods::{Context, Job, Keeper, Method, MethodError, Vault};
 
 /// The engine, or none with the reason printed where the runtime is not set up. With
 /// `QUANTBENCH_REQUIRE_RUNTIME` set that is a failure.
@@ -144,6 +144,23 @@ impl<'a> Run<'a> {
 
     /// Also what the method recorded, and how many images it made.
     pub fn go_fully(&self, method: &dyn Method) -> Result<(Artefact, Evidence, u64), MethodError> {
+        self.run(method, None)
+    }
+
+    /// With somebody who keeps checkpoints.
+    pub fn go_kept(
+        &self,
+        method: &dyn Method,
+        keeper: &mut dyn Keeper,
+    ) -> Result<Artefact, MethodError> {
+        self.run(method, Some(keeper)).map(|(artefact, _, _)| artefact)
+    }
+
+    fn run(
+        &self,
+        method: &dyn Method,
+        keeper: Option<&mut dyn Keeper>,
+    ) -> Result<(Artefact, Evidence, u64), MethodError> {
         let layers = self.graph.layers();
         let found = sites(self.graph, &self.spec).unwrap();
         let job = Job {
@@ -161,6 +178,9 @@ impl<'a> Run<'a> {
         let name = method.card().name;
         let mut cx = Context::new(&self.engine, name, self.seed, &mut progress, &cancelled);
         cx.batch = self.batch;
+        if let Some(keeper) = keeper {
+            cx = cx.with_keeper(keeper);
+        }
         let artefact = method.run(&job, &self.vault, &mut cx)?;
         Ok((artefact, std::mem::take(&mut cx.evidence), cx.synthetic_images))
     }

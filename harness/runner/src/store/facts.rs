@@ -1,7 +1,7 @@
 //! What lies beside an artefact: what its making read and cost, and where.
 
 use quantbench_core::Evidence;
-use quantbench_core::row::{Machine, MethodCost, Observed};
+use quantbench_core::row::{BestEpoch, Machine, MethodCost, Observed};
 use serde::{Deserialize, Serialize};
 
 /// What is known about a stored artefact besides its bytes.
@@ -16,6 +16,9 @@ pub struct ArtefactFacts {
     pub labels_read: u64,
     /// Images that the method made itself.
     pub synthetic_images: u64,
+    /// The best of several epochs, on the test images of the cell that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<BestEpoch>,
     /// What an external command said about its work; our own methods say it in the artefact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -64,6 +67,7 @@ mod tests {
             images_read: 0,
             labels_read: 0,
             synthetic_images: 0,
+            best_epoch: None,
             notes: vec![],
             evidence: Evidence::default(),
             cost: MethodCost { wall_s: 1.0, ..MethodCost::default() },

@@ -1,6 +1,7 @@
 //! The run folder: artefacts, rows, predictions, statistics, claims, logs.
 
 mod asked;
+mod checkpoints;
 pub mod claims;
 pub mod disk;
 mod error;
@@ -22,6 +23,7 @@ use quantbench_core::hash::sha256_hex;
 use quantbench_core::row::{Row, Status};
 
 pub use asked::{Asked, missing};
+pub use checkpoints::Counted;
 use claims::Claims;
 pub use error::StoreError;
 pub use facts::ArtefactFacts;
@@ -56,8 +58,16 @@ const FOREIGN: &str = "onnx";
 /// How the name of a file of histograms ends.
 const HISTOGRAMS: &str = ".json.z";
 
-const FOLDERS: [&str; 7] =
-    ["artefacts", "rows", "predictions", "statistics", "histograms", "claims", "logs"];
+const FOLDERS: [&str; 8] = [
+    "artefacts",
+    "rows",
+    "predictions",
+    "statistics",
+    "histograms",
+    "checkpoints",
+    "claims",
+    "logs",
+];
 
 impl Store {
     /// Opens a run folder that exists, to read from.
@@ -358,6 +368,7 @@ mod tests {
             images_read: 3,
             labels_read: 0,
             synthetic_images: 0,
+            best_epoch: None,
             notes: vec![],
             evidence: quantbench_core::Evidence::default(),
             cost: MethodCost::default(),

@@ -21,6 +21,7 @@ use crate::store::{ArtefactFacts, Store};
 use crate::work::assess::{Assessed, How, assess, export_for};
 use crate::work::error::WorkError;
 use crate::work::histograms::keep_histograms;
+use crate::work::keeping::Look;
 use crate::work::make::{Making, Progress, make};
 use crate::work::order::{Order, now};
 use crate::work::shared::Sharing;
@@ -172,6 +173,7 @@ impl Work<'_, '_> {
             images_read: 0,
             labels_read: 0,
             synthetic_images: 0,
+            best_epoch: None,
             artefact_sha256: self.order.model.sha256.clone(),
             predictions: digest(&fp32.predictions),
             notes,
@@ -188,7 +190,7 @@ impl Work<'_, '_> {
         fp32: Accuracy,
         observed: &mut Observed,
     ) -> Result<ResultPart, WorkError> {
-        let (packed, facts) = self.artefact(runtime, model)?;
+        let (packed, facts) = self.artefact(runtime, model, images)?;
         observed.method = facts.cost_for(observed);
         observed.shared_cpu_s = observed.method.map_or(0.0, |_| facts.shared_cpu_s);
         // Always from the packed bytes, so that a stored artefact and a fresh one are the same.
@@ -219,6 +221,8 @@ impl Work<'_, '_> {
             images_read: facts.images_read,
             labels_read: facts.labels_read,
             synthetic_images: facts.synthetic_images,
+            // It may have been judged on other images, by the cell that made the artefact.
+            best_epoch: facts.best_epoch.filter(|b| b.accuracy.images == simulated.accuracy.images),
             artefact_sha256: facts.sha256,
             predictions: digest(&simulated.predictions),
             notes,
@@ -231,6 +235,7 @@ impl Work<'_, '_> {
         &mut self,
         runtime: &'static Runtime,
         model: &[u8],
+        images: &Images,
     ) -> Result<(Vec<u8>, ArtefactFacts), WorkError> {
         let order = self.order;
         let id = &order.ids.ids.artefact;
@@ -263,7 +268,14 @@ impl Work<'_, '_> {
             }),
         };
         let never = AtomicBool::new(false);
-        let made = make(&request, runtime, &order.roots(), self.progress, &never)?;
+        let how = self.how(Optimisation::Off);
+        let mut judge = |artefact: &Artefact| {
+            let exported = export_for(runtime, artefact)?;
+            let quiet = &mut |_: usize, _: usize, _: &str| {};
+            Ok(assess(runtime, &exported.onnx, &order.label, images, how, quiet)?.accuracy)
+        };
+        let look = Look { store: self.store, artefact: id, judge: &mut judge };
+        let made = make(&request, runtime, &order.roots(), self.progress, &never, Some(look))?;
         if !made.train.is_empty() {
             self.same_data(Part::Train, &order.ids.ids.train_data, &made.train)?;
         }
@@ -272,6 +284,7 @@ impl Work<'_, '_> {
             images_read: made.images_read,
             labels_read: made.labels_read,
             synthetic_images: made.synthetic_images,
+            best_epoch: made.best,
             notes: Vec::new(),
             evidence: made.evidence,
             cost: made.cost,
@@ -283,6 +296,7 @@ impl Work<'_, '_> {
             machine: quantbench_measure::machine(),
         };
         self.store.put_artefact(id, &made.bytes, &facts)?;
+        self.store.drop_checkpoint(id);
         Ok((made.bytes, facts))
     }
 

@@ -79,6 +79,7 @@ impl Work<'_, '_> {
             images_read: facts.images_read,
             labels_read: facts.labels_read,
             synthetic_images: facts.synthetic_images,
+            best_epoch: None,
             artefact_sha256: facts.sha256,
             predictions: digest(&simulated.predictions),
             notes: notes(order.cell.maker.as_ref(), facts.notes),

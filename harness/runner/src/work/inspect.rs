@@ -202,7 +202,7 @@ impl<'a> Bench<'a> {
             threads: request.threads,
             sharing: None,
         };
-        let made = make(&making, self.runtime, self.roots, progress, self.cancelled)?;
+        let made = make(&making, self.runtime, self.roots, progress, self.cancelled, None)?;
         Ok(decode(&made.bytes, request.origin)?)
     }
 

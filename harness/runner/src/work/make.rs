@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use quantbench_core::row::MethodCost;
+use quantbench_core::row::{BestEpoch, MethodCost};
 use quantbench_core::{Evidence, Needs, Params, Spec};
 use quantbench_datasets::{DataRoots, DatasetManifest, Images, Part, Preprocess, Split, load};
 use quantbench_engine::{Engine, Runtime};
@@ -12,6 +12,7 @@ use quantbench_graph::{Graph, encode, sites};
 use quantbench_methods::{Context, Job, Vault, find};
 
 use crate::work::error::WorkError;
+use crate::work::keeping::{Keeping, Look};
 use crate::work::shared::{Ground, Ledger, Shared, Sharing};
 
 /// Everything that a method's run depends on.
@@ -62,18 +63,21 @@ pub struct Made {
     pub labels_read: u64,
     /// Hash of the training split; empty if no images were granted.
     pub train: String,
+    /// The best of several epochs that were looked at.
+    pub best: Option<BestEpoch>,
 }
 
 /// Hears how far a step is: done, all, what.
 pub type Progress<'p> = dyn FnMut(usize, usize, &str) + 'p;
 
-/// Runs a method.
+/// Runs a method; with a `look`, one that keeps checkpoints goes on from the last.
 pub fn make(
     making: &Making<'_>,
     runtime: &'static Runtime,
     roots: &DataRoots,
     progress: &mut Progress<'_>,
     cancelled: &AtomicBool,
+    look: Option<Look<'_>>,
 ) -> Result<Made, WorkError> {
     let method = find(making.method)?;
     method.card().fits_spec(making.spec).map_err(WorkError::Unfit)?;
@@ -110,10 +114,18 @@ pub fn make(
     if let Some(shared) = &shared {
         cx = cx.with_statistics(shared);
     }
+    let mut keeping = look.map(|look| Keeping::new(look, &vault, &ledger));
+    if let Some(keeping) = &mut keeping {
+        cx = cx.with_keeper(keeping);
+    }
     let mut artefact = method.run(&job, &vault, &mut cx)?;
     // What folding had to guard against concerns every method alike.
     artefact.notes.splice(0..0, folded.notes().iter().cloned());
     let (evidence, synthetic_images) = (std::mem::take(&mut cx.evidence), cx.synthetic_images);
+    drop(cx);
+    let read = keeping.as_ref().map_or((vault.images_read(), vault.labels_read()), Keeping::read);
+    let best = keeping.as_ref().and_then(Keeping::best);
+    drop(keeping);
     drop(shared);
     let (cost, shared_cpu_s) = ledger.into_inner().close();
 
@@ -123,9 +135,10 @@ pub fn make(
         shared_cpu_s,
         evidence,
         synthetic_images,
-        images_read: vault.images_read(),
-        labels_read: vault.labels_read(),
+        images_read: read.0,
+        labels_read: read.1,
         train,
+        best,
     })
 }
 

@@ -6,6 +6,7 @@ pub mod error;
 mod foreign;
 pub mod histograms;
 pub mod inspect;
+pub mod keeping;
 pub mod make;
 pub mod note;
 pub mod order;

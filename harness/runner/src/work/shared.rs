@@ -101,8 +101,20 @@ impl Ledger {
     }
 
     /// Charges nobody with what was spent since the last call.
-    fn waive(&mut self) {
+    pub(crate) fn waive(&mut self) {
         self.meter.lap();
+    }
+
+    /// Begins with what an interrupted run had spent, in place of what was spent here so far.
+    pub(crate) fn go_on_from(&mut self, cost: MethodCost) {
+        self.waive();
+        self.own = cost;
+    }
+
+    /// What this cell spent so far.
+    pub(crate) fn so_far(&mut self) -> MethodCost {
+        self.charge();
+        self.own
     }
 
     /// Charges what another cell spent.

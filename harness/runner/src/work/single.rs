@@ -92,7 +92,7 @@ pub fn quantize_one(
         threads: request.threads,
         sharing: None,
     };
-    let made = make(&making, runtime, roots, progress, cancelled)?;
+    let made = make(&making, runtime, roots, progress, cancelled, None)?;
     let artefact = decode(&made.bytes, request.origin)?;
     let mut onnx = export(&artefact, ExportOptions { portable: request.portable })?;
     let sizes = sizes(&artefact, request.model.len() as u64, onnx.len() as u64);

@@ -133,16 +133,17 @@ fn turn(grid: &Grid, factors: &[f32]) -> (Levels, Vec<i32>) {
             (grid.levels.clone(), (0..factors.len()).map(|c| zero(grid, c)).collect())
         }
         Levels::Table(table) if turned => {
-            let row = |(c, f): (usize, &f32)| {
+            let row = |(c, f): (usize, &f32)| -> Vec<f32> {
                 let row = table.row(c).iter();
-                if *f < 0.0 {
-                    row.rev().map(|v| -v).collect::<Vec<_>>()
-                } else {
-                    row.copied().collect()
-                }
+                if *f < 0.0 { row.rev().map(|v| -v).collect() } else { row.copied().collect() }
             };
-            let rows = factors.iter().enumerate().flat_map(row).collect();
-            (Levels::Table(Table::rows(rows, table.count())), vec![0; factors.len()])
+            let rows: Vec<f32> = factors.iter().enumerate().flat_map(row).collect();
+            // Levels that lie alike on both sides of zero stay the same.
+            let alike =
+                table.row_count() == 1 && rows.chunks(table.count()).all(|r| r == table.row(0));
+            let turned = Table::rows(rows, table.count());
+            let table = if alike { table.clone() } else { turned };
+            (Levels::Table(table), vec![0; factors.len()])
         }
         other => (other.clone(), vec![0; factors.len()]),
     }

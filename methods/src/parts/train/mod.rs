@@ -3,6 +3,8 @@
 //! The network trains with its batch norms as they are, normalising with the moments of each
 //! batch; afterwards they are folded into the layers before them, and grids with them.
 
+#[cfg(test)]
+pub(crate) mod check;
 mod curvature;
 mod finish;
 mod fit;

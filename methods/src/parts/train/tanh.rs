@@ -97,3 +97,36 @@ impl Curve for Tanh {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::slopes_are_those_of;
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slopes_are_those_of_the_tangent(x in -2f32..2.0, most in 0.5f32..1.0) {
+            let curve = Tanh { most, steps: 3.0, unit: 0.5 };
+            let most = f64::from(most);
+            slopes_are_those_of(&curve, &[], x, &[], |_, x| 0.5 * 3.0 * x.tanh() / most);
+        }
+
+        #[test]
+        fn levels_lie_alike_on_both_sides_and_reach_the_largest_weight(
+            mut weights in prop::collection::vec(-1f32..1.0, 5..30), bits in 1u8..=8,
+        ) {
+            weights.push(1.5);
+            let tensor = Tensor::new(vec![weights.len()], weights);
+            let bits = Bits::new(bits).unwrap();
+            let start = WeightStart { weights: &tensor, axis: 0, bits };
+            let grid = TanhWeights::new(&start);
+            let found = grid.quantized(&tensor, &[]).dequantize().data;
+            let most = found.iter().fold(0f32, |m, v| m.max(v.abs()));
+            prop_assert_eq!(*found.last().unwrap(), most);
+            // The mean magnitude is kept.
+            let (a, b) = (mean_abs(&found), mean_abs(&tensor.data));
+            prop_assert!((a - b).abs() < 1e-3 * b, "{} {}", a, b);
+        }
+    }
+}
