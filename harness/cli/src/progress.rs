@@ -17,7 +17,7 @@ pub struct Progress {
 }
 
 /// Between two plain lines about the same cell.
-const PLAIN: Duration = Duration::from_secs(300);
+const PLAIN: Duration = Duration::from_mins(5);
 
 /// How fast the work at hand goes.
 struct Pace {
@@ -106,18 +106,15 @@ impl Progress {
     fn work(&mut self, label: &str, step: usize, steps: usize, what: &str) {
         let same = |p: &&mut Pace| p.label == label && p.steps == steps && p.from.0 <= step;
         let mut plain = false;
-        let pace = match self.pace.as_mut().filter(same) {
-            Some(pace) => {
-                plain = !self.live && pace.told.elapsed() >= PLAIN;
-                if plain {
-                    pace.told = Instant::now();
-                }
-                pace.words(step)
+        let pace = if let Some(pace) = self.pace.as_mut().filter(same) {
+            plain = !self.live && pace.told.elapsed() >= PLAIN;
+            if plain {
+                pace.told = Instant::now();
             }
-            None => {
-                self.pace = Some(Pace::new(label, step, steps));
-                String::new()
-            }
+            pace.words(step)
+        } else {
+            self.pace = Some(Pace::new(label, step, steps));
+            String::new()
         };
         let text = format!("{step}/{steps}{pace} {what}: {label}");
         if plain { self.line(&text) } else { self.passing(&text, false) }

@@ -247,7 +247,7 @@ mod tests {
             // Not where one step of the soft function ends and the next begins.
             prop_assume!((place - place.round()).abs() > 1e-2);
             let below = f64::from(place.floor().clamp(0.0, 2.0));
-            let outside = place < 0.0 || place > 3.0;
+            let outside = !(0.0..=3.0).contains(&place);
             let rate = f64::from(curve.rate);
             let rates = [rate, rate, if outside { 0.0 } else { rate }];
             slopes_are_those_of(&curve, &[low, high, a], x, &rates, |p, x| {

@@ -313,7 +313,9 @@ mod tests {
         ) {
             let curve = Segments { count: 3, reach: 2.0, bits: Bits::new(2).unwrap() };
             let mut p = vec![start];
-            widths.iter().for_each(|w| p.push(p[p.len() - 1] + w));
+            for w in &widths {
+                p.push(p[p.len() - 1] + w);
+            }
             prop_assume!(p.iter().all(|edge| (input * x - edge).abs() > 1e-3));
             p.extend([input, output]);
             // The factor of the output gets the level itself, not the line.

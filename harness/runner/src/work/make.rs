@@ -125,7 +125,6 @@ pub fn make(
     drop(cx);
     let read = keeping.as_ref().map_or((vault.images_read(), vault.labels_read()), Keeping::read);
     let best = keeping.as_ref().and_then(Keeping::best);
-    drop(keeping);
     drop(shared);
     let (cost, shared_cpu_s) = ledger.into_inner().close();
 
