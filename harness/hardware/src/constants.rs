@@ -5,14 +5,18 @@
 //! while the file is read, so that the message has its key and its line and the models can rely
 //! on what they get.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
 /// Largest size that is taken for hardware and not for a slip of the pen.
 pub const LARGEST: u32 = 1_048_576;
 
 /// A whole number of things: rows, KiB, operations per cycle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "u32")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "u32")]
 pub struct Count(u32);
 
 impl Count {
@@ -40,18 +44,18 @@ impl From<Count> for u32 {
 }
 
 /// A number above zero: a rate, a power, an energy that cannot be nothing.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "f64")]
 pub struct Positive(f64);
 
 /// A number that is not below zero: an energy that may be counted elsewhere, a fixed time.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "f64")]
 pub struct NotNegative(f64);
 
 /// A share above zero and up to one.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(into = "f64")]
 pub struct Share(f64);
 
 /// Largest number: beyond it a product of a few constants would leave the range of a double.
@@ -91,8 +95,8 @@ number!(NotNegative, |v| (0.0..=MOST).contains(&v), "a number of at least 0 (and
 number!(Share, |v| v > 0.0 && v <= 1.0, "a number above 0 and up to 1");
 
 /// Where constants were read, measured or assumed; never blank.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct Source(String);
 
 impl Source {
@@ -118,6 +122,60 @@ impl From<Source> for String {
         value.0
     }
 }
+
+/// Reads a value and checks it on the spot: an error that is raised later would point at the group
+/// and not at the key.
+struct Checked<T>(PhantomData<T>);
+
+impl<T: TryFrom<f64, Error = String>> Visitor<'_> for Checked<(f64, T)> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<T, E> {
+        T::try_from(value).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
+        self.visit_f64(value as f64)
+    }
+}
+
+impl Visitor<'_> for Checked<Source> {
+    type Value = Source;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Source, E> {
+        Source::try_from(value.to_string()).map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_str(Checked::<Source>(PhantomData))
+    }
+}
+
+macro_rules! checked {
+    ($($name:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_f64(Checked::<(f64, $name)>(PhantomData))
+            }
+        }
+    )*};
+}
+
+checked!(Count, Positive, NotNegative, Share);
 
 /// Memory outside the chip, the only one of a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -268,4 +268,85 @@ mod tests {
         let message = Profile::parse(&text, "x.yaml").unwrap_err().to_string();
         assert!(message.contains("executes.weight_bits: [8, 4]"), "{message}");
     }
+
+    fn text(name: &str) -> &'static str {
+        BUILTIN.iter().find(|(file, _)| *file == name).unwrap().1
+    }
+
+    #[test]
+    fn constants_that_cannot_be_are_refused_with_key_and_line() {
+        for (file, from, to, expected) in [
+            (
+                "systolic-ws-64.yaml",
+                "rows: 64",
+                "rows: 0",
+                "cost.array.rows: 0 does not fit; a whole number",
+            ),
+            ("systolic-ws-64.yaml", "rows: 64", "rows: 1.5", "cost.array.rows: 1.5 does not fit"),
+            (
+                "systolic-ws-64.yaml",
+                "mhz: 480",
+                "mhz: -480",
+                "cost.array.mhz: -480 does not fit; a number above 0",
+            ),
+            (
+                "bitfusion.yaml",
+                "gb_per_s: 12",
+                "gb_per_s: .nan",
+                "cost.dram.gb_per_s: NaN does not fit",
+            ),
+            (
+                "edge-tpu.yaml",
+                "utilisation: 0.70",
+                "utilisation: 70",
+                "cost.units.utilisation: 70 does not fit; a number above 0 and up to 1",
+            ),
+            ("systolic-ws-64.yaml", "columns:", "colums:", "did you mean \"columns\"?"),
+            (
+                "systolic-ws-64.yaml",
+                "dataflow: weight-",
+                "dataflow: weigt-",
+                "did you mean \"weight-stationary\"?",
+            ),
+            (
+                "systolic-ws-64.yaml",
+                "model: systolic",
+                "model: sistolic",
+                "did you mean \"systolic\"?",
+            ),
+            ("systolic-ws-64.yaml", "  model: systolic\n", "", "missing field `model`"),
+            (
+                "mcu-m4.yaml",
+                "    source: energy over time of the same results\n",
+                "",
+                "missing field `source`",
+            ),
+            (
+                "mcu-m4.yaml",
+                "source: energy over time of the same results",
+                "source: ''",
+                "the source is blank",
+            ),
+        ] {
+            let changed = text(file).replacen(from, to, 1);
+            assert_ne!(changed, text(file), "{from}");
+            let message = Profile::parse(&changed, file).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{file}: cost")), "{message}");
+            assert!(message.contains(expected) && message.contains("line "), "{message}");
+        }
+        let steps = text("eyeriss.yaml").replace("wider_than: 28", "wider_than: 14");
+        let message = Profile::parse(&steps, "e.yaml").unwrap_err().to_string();
+        assert!(
+            message.starts_with("e.yaml: cost.wide_maps.steps: wider_than [14, 14, 56]"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn every_modelled_profile_has_a_model() {
+        for profile in Profile::builtin().unwrap() {
+            let modelled = profile.execution == Execution::Modelled;
+            assert_eq!(profile.cost.is_some(), modelled, "{}", profile.name);
+        }
+    }
 }
