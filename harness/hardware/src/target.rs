@@ -33,7 +33,7 @@ impl TargetCost {
         let mut sum = Before::default();
         let before = workload.layers.iter().map(|work| {
             let here = sum;
-            sum.weight_bytes = sum.weight_bytes.saturating_add(work.bytes().weights);
+            sum.weight_bytes = sum.weight_bytes.saturating_add(work.stored_bytes());
             here
         });
         Ok(Self {

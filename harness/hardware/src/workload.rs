@@ -113,6 +113,11 @@ impl Work {
         product(&[self.groups, self.window, self.filters])
     }
 
+    /// Bytes of the weights that are stored with the network: none for a product.
+    pub fn stored_bytes(&self) -> u64 {
+        if self.kind == WorkKind::Product { 0 } else { self.bytes().weights }
+    }
+
     /// Number of outputs, over all images.
     pub fn outputs(&self) -> u64 {
         product(&[self.groups, self.pixels, self.filters])

@@ -76,7 +76,7 @@ fn profiles(named: &[String], catalog: &Catalog) -> Result<Vec<Profile>, Failure
 
 /// The layers of the model that is named, at the widths that are asked for or that it has.
 fn workload(args: &CostArgs, catalog: &Catalog) -> Result<Workload, Failure> {
-    let model = args.model.as_deref().map(|model| graph(model, catalog)).transpose()?;
+    let model = args.model.as_deref().map(|model| model_bytes(model, catalog)).transpose()?;
     if let Some(file) = &args.artefact {
         let origin = file.display().to_string();
         let bytes =
@@ -87,7 +87,9 @@ fn workload(args: &CostArgs, catalog: &Catalog) -> Result<Workload, Failure> {
         }
         return Ok(own);
     }
-    let (name, bytes) = model.unwrap_or_default();
+    let Some((name, bytes)) = model else {
+        return Err(anyhow!("there is no model; name one, or a file with --artefact")).or_usage();
+    };
     let quantized =
         Graph::from_bytes(&bytes, &name).or_usage()?.nodes().iter().any(|node| {
             matches!(node.op_type.as_deref(), Some("QuantizeLinear" | "DequantizeLinear"))
@@ -119,7 +121,7 @@ fn artefact(bytes: &[u8], origin: &str) -> Result<Artefact, Failure> {
 }
 
 /// Name and bytes of a model from the catalogue or a file.
-fn graph(model: &str, catalog: &Catalog) -> Result<(String, Vec<u8>), Failure> {
+fn model_bytes(model: &str, catalog: &Catalog) -> Result<(String, Vec<u8>), Failure> {
     if catalog.models().any(|card| card.name == model) {
         let card = catalog.model(model).or_usage()?;
         let bytes = card.bytes(&DataRoots::from_env()).map_err(|error| Failure {
@@ -168,7 +170,8 @@ fn text(
     text.push('\n');
     text += &out::table(&energies(costs));
     text += "\nall by models: nothing ran; energy of a whole target has no breakdown in its source\n\
-             ceiling: the most that peak and bandwidth of the target allow for the speed-up\n";
+             ceiling: what peak and bandwidth of the target allow for the speed-up, if both networks use \
+             them alike\n";
     for cost in costs {
         for note in &cost.notes {
             let _ = writeln!(text, "note: {}: {note}", cost.profile);

@@ -72,7 +72,7 @@ impl TargetModel for EdgeTpu {
     fn layer(&self, work: &Work, before: Before) -> Result<LayerModel, Unmappable> {
         let rate = self.units.macs_per_cycle.get() as f64 * self.units.utilisation.get();
         let room = (self.host.on_chip_mb.get() * 1e6) as u64;
-        let behind = before.weight_bytes.saturating_add(work.bytes().weights);
+        let behind = before.weight_bytes.saturating_add(work.stored_bytes());
         let streamed = behind.saturating_sub(room) - before.weight_bytes.saturating_sub(room);
         let flow = Flow { level: Level::Dram, operand: Operand::Weights, bytes: streamed };
         Ok(LayerModel {
@@ -95,7 +95,7 @@ impl TargetModel for EdgeTpu {
     }
 
     fn notes(&self, workload: &Workload) -> Vec<String> {
-        let weights: u64 = workload.layers.iter().map(|w| w.bytes().weights).sum();
+        let weights: u64 = workload.layers.iter().map(Work::stored_bytes).sum();
         let room = self.host.on_chip_mb.get() * 1e6;
         if weights as f64 > room {
             return vec![format!(

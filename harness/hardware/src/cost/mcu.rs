@@ -112,7 +112,7 @@ impl TargetModel for Mcu {
 
     fn notes(&self, workload: &Workload) -> Vec<String> {
         let mut notes = Vec::new();
-        let weights: u64 = workload.layers.iter().map(|w| w.bytes().weights).sum();
+        let weights: u64 = workload.layers.iter().map(Work::stored_bytes).sum();
         let flash = self.memory.flash_kib.get() * 1024;
         if weights > flash {
             notes.push(format!(

@@ -261,7 +261,7 @@ impl Profile {
         let mut layers = Vec::with_capacity(works.len());
         for work in works {
             layers.push(self.one(model, work, before)?);
-            before.weight_bytes = before.weight_bytes.saturating_add(work.bytes().weights);
+            before.weight_bytes = before.weight_bytes.saturating_add(work.stored_bytes());
         }
         Ok(layers)
     }

@@ -103,8 +103,8 @@ impl Systolic {
         let (r, c) = (self.array.rows.get(), self.array.columns.get());
         let (m, k, n, g) = (work.pixels, work.window, work.filters, work.groups);
         let (m_folds, k_folds, n_folds) = (m.div_ceil(r), k.div_ceil(r), n.div_ceil(c));
-        let touched = work.input_elements / g;
-        let half = |kib: u64, bits: u8| kib * 1024 * 8 / 2 / u64::from(bits);
+        let touched = work.input_elements / g.max(1);
+        let half = |kib: u64, bits: u8| kib * 1024 * 8 / 2 / u64::from(bits.max(1));
         let input_half = half(self.sram.input_kib.get(), work.activation_bits);
         let weight_half = half(self.sram.weight_kib.get(), work.weight_bits);
         let fits = touched <= input_half;
@@ -124,7 +124,7 @@ impl Systolic {
                     r + c,
                 ])),
                 input_dram_reads: if fits { touched } else { refetched },
-                weight_dram_reads: if k * n <= weight_half || k * c <= weight_half {
+                weight_dram_reads: if k.saturating_mul(n.min(c)) <= weight_half {
                     k.saturating_mul(n)
                 } else {
                     product(&[k, n, m_folds])
