@@ -51,6 +51,8 @@ pub enum Verb {
     Inspect(InspectArgs),
     /// Evaluate one model on a data set
     Eval(EvalArgs),
+    /// Show what one model costs on simulated targets: cycles, time, energy, traffic
+    Cost(CostArgs),
     /// Print the JSON schema of a kind of configuration file, for editors
     Schema(SchemaArgs),
     /// Print completions for a shell
@@ -266,6 +268,38 @@ pub struct EvalArgs {
     /// Let the runtime use its integer kernels (deployed) instead of simulating in float
     #[arg(long)]
     pub deployed: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cost`.
+///
+///     quantbench cost resnet20-cifar10 --weights 4 --activations 4
+///     quantbench cost --artefact q.onnx --profile bitfusion --layers
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub struct CostArgs {
+    /// Name from configs/models, or a path to an ONNX file; a file with quantizers has its own
+    /// widths
+    #[arg(required_unless_present = "artefact")]
+    pub model: Option<String>,
+    /// Target, see `list profiles`, or a path to a profile; may be repeated [default: all that
+    /// have a model]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub profile: Vec<String>,
+    /// Width of all weights in bits, 1 to 32 [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub weights: Option<u8>,
+    /// Width of all layer inputs in bits, 1 to 32 [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub activations: Option<u8>,
+    /// Quantized model whose widths count: ONNX with Q/DQ nodes, or a packed artefact (.qba)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["weights", "activations"])]
+    pub artefact: Option<PathBuf>,
+    /// Print every layer
+    #[arg(long)]
+    pub layers: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

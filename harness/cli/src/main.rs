@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Verb::Quantize(args) => verbs::quantize::run(&args, configs),
         Verb::Inspect(args) => verbs::inspect::run(&args, configs),
         Verb::Eval(args) => verbs::eval::run(&args, configs),
+        Verb::Cost(args) => verbs::cost::run(&args, configs),
         Verb::Schema(args) => verbs::schema::run(&args),
         Verb::Completions(args) => verbs::completions::run(&args, configs),
         Verb::Worker => return verbs::worker::run(),

@@ -15,6 +15,7 @@ pub struct LayerCost {
 ///
 /// Methods never see a profile's name or its constants.
 pub trait CostModel: Send + Sync {
-    /// Cost of layer `layer` (its index in the graph's layers) at the given widths.
+    /// Cost of layer `layer` (its index in the graph's layers) at the given widths; infinite where
+    /// the target cannot run the layer at these widths.
     fn layer(&self, layer: usize, weights: Bits, activations: Bits) -> LayerCost;
 }

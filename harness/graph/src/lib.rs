@@ -40,3 +40,4 @@ pub use packed::{PackedError, decode, encode};
 pub use qdq::{QdqError, read_qdq};
 pub use site::{Site, SiteKind, Sites, WeightSite};
 pub use sites::{SiteError, sites};
+pub use walk::matmul_macs;

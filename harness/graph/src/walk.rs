@@ -104,7 +104,7 @@ pub(crate) fn after_relu<'g>(graph: &'g Graph, value: &'g str) -> &'g str {
 }
 
 /// Multiply-accumulates per image of a MatMul of two activations, zero for any other node.
-pub(crate) fn matmul_macs(graph: &Graph, node: &NodeProto) -> u64 {
+pub fn matmul_macs(graph: &Graph, node: &NodeProto) -> u64 {
     let [a, b] = &node.input[..] else { return 0 };
     if op(node) != "MatMul" || graph.initializer(a).is_some() || graph.initializer(b).is_some() {
         return 0;

@@ -110,12 +110,10 @@ impl Profile {
         if !has.per_channel_weights {
             return None;
         }
+        // Widths that no spec can ask for (16 bits) are of no use as an answer.
         let up = |widths: &[u8], asked: Bits| {
-            widths
-                .iter()
-                .find(|&&b| b >= asked.get())
-                .or(widths.last())
-                .and_then(|&b| Bits::new(b).ok())
+            let known: Vec<Bits> = widths.iter().filter_map(|&b| Bits::new(b).ok()).collect();
+            known.iter().find(|b| **b >= asked).or(known.last()).copied()
         };
         let ternary = spec.bits.ternary && has.ternary;
         let weights =

@@ -35,7 +35,11 @@ fn with_names(command: &Command, catalog: &Catalog) -> Command {
     let methods: Vec<String> = methods.collect();
     let models: Vec<String> = catalog.models().map(|m| m.name.clone()).collect();
     let datasets: Vec<String> = catalog.datasets().map(|d| d.name.clone()).collect();
+    let profiles = catalog.profiles().filter(|p| p.cost.is_some()).map(|p| p.name.clone());
+    let profiles: Vec<String> = profiles.collect();
     let names = [
+        ("cost", "model", &models),
+        ("cost", "profile", &profiles),
         ("explain", "method", &methods),
         ("quantize", "method", &methods),
         ("quantize", "model", &models),

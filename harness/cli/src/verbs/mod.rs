@@ -1,6 +1,7 @@
 //! One verb, one file.
 
 pub mod completions;
+pub mod cost;
 pub mod doctor;
 pub mod eval;
 pub mod explain;

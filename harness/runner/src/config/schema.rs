@@ -4,6 +4,7 @@
 //! shows when names are resolved (a model of another data set, more images than there are) it
 //! cannot say. A key without a value counts as left out for the parser; the schema flags it.
 
+mod costs;
 mod tables;
 
 use serde_json::{Value, json};

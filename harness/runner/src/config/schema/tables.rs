@@ -63,7 +63,7 @@ static HASHES: [Key; 2] =
     [Key::must("train", SHA256, "Training split."), Key::must("test", SHA256, "Test split.")];
 
 /// Keys of a hardware profile.
-pub(super) static PROFILE: [Key; 5] = [
+pub(super) static PROFILE: [Key; 6] = [
     Key::must("name", Shape::Name, "The same as the file's name."),
     Key::must("summary", Shape::Text, "One sentence for `quantbench list profiles`."),
     Key::must(
@@ -73,9 +73,14 @@ pub(super) static PROFILE: [Key; 5] = [
     ),
     Key::must("executes", Shape::Map(&EXECUTES), "What it executes in integers."),
     Key::must("source", Shape::Text, "Where the limits were read."),
+    Key::may(
+        "cost",
+        super::costs::COST,
+        "How its cost is modelled, every constant with its source.",
+    ),
 ];
 
-const BITS: Shape = Shape::Set(&Shape::Either(&[Shape::Whole(1, 8), Shape::Whole(32, 32)]));
+const BITS: Shape = Shape::Set(&Shape::Either(&[Shape::Whole(1, 16), Shape::Whole(32, 32)]));
 
 static EXECUTES: [Key; 5] = [
     Key::must("weight_bits", BITS, "Weight widths with integer kernels, ascending."),
