@@ -37,6 +37,8 @@ pub struct MethodEntry {
     pub specs: Option<Vec<At<Spec>>>,
     /// Those of the survey's models that it runs on; none means all.
     pub models: Option<Vec<At<String>>>,
+    /// Seeds of this method alone; none means the survey's.
+    pub seeds: Option<Vec<u64>>,
     /// Its calibration, the survey's where it states none of its own.
     pub calibration: Calibration,
     /// The file of another tool that stands in place of a method.

@@ -64,11 +64,13 @@ pub(super) fn matrix<'c>(
                         maker: chosen.outside.as_ref().map(|o| o.maker.clone()),
                         ..plain(model)
                     };
-                    // A cell has no total order and no hash; its text has both.
-                    if seen.insert(format!("{cell:?}")) {
-                        out.add(model, cell, card.stochastic.then_some(&survey.seeds));
-                    } else {
-                        out.merged += 1;
+                    for cell in seeded(cell, card.stochastic.then_some(&chosen.seeds)) {
+                        // A cell has no total order and no hash; its text has both.
+                        if seen.insert(format!("{cell:?}")) {
+                            out.cells.push((*model, cell));
+                        } else {
+                            out.merged += 1;
+                        }
                     }
                 }
             }
@@ -77,18 +79,17 @@ pub(super) fn matrix<'c>(
     out
 }
 
-impl<'c> Matrix<'c> {
-    /// Adds a cell, once for each seed if its method uses some.
-    fn add(&mut self, model: &'c ModelCard, cell: Cell, seeds: Option<&Vec<u64>>) {
-        match seeds {
-            Some(seeds) => {
-                let seeded = |seed| (model, Cell { seed: Some(seed), ..cell.clone() });
-                self.cells.extend(seeds.iter().copied().map(seeded));
-            }
-            None => self.cells.push((model, cell)),
+/// A cell, once for each seed if its method uses some.
+fn seeded(cell: Cell, seeds: Option<&Vec<u64>>) -> Vec<Cell> {
+    match seeds {
+        Some(seeds) => {
+            seeds.iter().map(|seed| Cell { seed: Some(*seed), ..cell.clone() }).collect()
         }
+        None => vec![cell],
     }
+}
 
+impl Matrix<'_> {
     /// Whether cells differ in the number of images that they are granted.
     pub(super) fn has_several_calibrations(&self) -> bool {
         let granted = self.cells.iter().filter(|(_, c)| c.draw.is_some());

@@ -37,6 +37,8 @@ pub(crate) struct Chosen {
     pub(crate) images: Vec<usize>,
     /// Draws of them.
     pub(crate) draws: Vec<u64>,
+    /// Seeds of the method's own randomness, if it uses some.
+    pub(crate) seeds: Vec<u64>,
     /// Where the artefact comes from, if no method of this program makes it.
     pub(crate) outside: Option<Outside>,
 }
@@ -165,6 +167,7 @@ fn pairs(survey: &Survey, catalog: &Catalog, roots: &DataRoots) -> Result<Pairs,
                     models: models.clone(),
                     images: plain(&entry.calibration.images),
                     draws: entry.calibration.draws.clone(),
+                    seeds: entry.seeds.as_ref().unwrap_or(&survey.seeds).clone(),
                     outside: outside.clone(),
                 }),
                 Err(reason) if entry.specs.is_some() => return Err(survey.fail(place, reason)),
@@ -201,7 +204,8 @@ fn refuse_twin(
         let values = |e: &MethodEntry| {
             let specs = plain(e.specs.as_ref().unwrap_or(&survey.specs));
             let models = plain(e.models.as_ref().unwrap_or(&survey.models));
-            (specs, models, plain(&e.calibration.images), e.calibration.draws.clone())
+            let seeds = e.seeds.as_ref().unwrap_or(&survey.seeds).clone();
+            (specs, models, seeds, plain(&e.calibration.images), e.calibration.draws.clone())
         };
         other.name.value == entry.name.value && its == params && values(other) == values(entry)
     };

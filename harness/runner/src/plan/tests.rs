@@ -368,6 +368,7 @@ fn a_stochastic_method_gets_a_cell_for_every_seed_of_every_draw() {
         models: models.clone(),
         images: vec![64],
         draws: vec![0, 1],
+        seeds: survey.seeds.clone(),
         outside: None,
     };
     resolved.chosen.extend([dice(Needs::Nothing), dice(Needs::Unlabelled)]);
@@ -390,6 +391,28 @@ fn a_stochastic_method_gets_a_cell_for_every_seed_of_every_draw() {
     ];
     assert_eq!(found, expected);
     assert!(remarks(&survey, &resolved).iter().all(|r| !r.starts_with("seeds:")));
+}
+
+#[test]
+fn a_method_may_have_seeds_of_its_own() {
+    let text = TINY.replace(
+        "methods:",
+        "methods:\n  - {name: lsq, seeds: [4, 5], specs: [w4a4], params: {epochs: 1}}\n  \
+         - {name: lsq, seeds: [5, 6], specs: [w4a4], params: {epochs: 1}}\n  \
+         - {name: pact, specs: [w4a4]}",
+    );
+    assert!(text.contains("seeds: [4, 5]"));
+    let plan = expand(&text, &Filter::default()).unwrap();
+    let seeds = |name: &str| {
+        let cells = plan.cells.iter().filter(|c| c.cell.method == name);
+        let first = cells.filter(|c| c.cell.draw == Some(0));
+        let mut seeds: Vec<_> = first.filter_map(|c| c.cell.seed).collect();
+        seeds.sort_unstable();
+        seeds.dedup();
+        seeds
+    };
+    assert_eq!(seeds("lsq"), [4, 5, 6]);
+    assert_eq!(seeds("pact"), [0]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn full(kind: Kind) -> &'static str {
         Kind::Survey => {
             "name: tiny\nsummary: A tiny one.\ndataset: shapes10\nmodels: [resnet-shapes10]\n\
              methods:\n  - minmax\n  - {artefact: a.onnx, name: by-hand, specs: [w8a8, {bits: w4a4, sites: academic, image: same, first_last: same, exclude: [a], layer_bits: {b: w4a4}}], tool: t, note: n, models: [resnet-shapes10], family: data-free}\n  - name: twn\n    params: {bn_reestimate: true}\n    \
-             specs: [w2ta8, {bits: w2ta2, sites: academic, image: same, first_last: same, exclude: [a], layer_bits: {b: w2ta8}}]\n    models: [resnet-shapes10]\n    \
+             specs: [w2ta8, {bits: w2ta2, sites: academic, image: same, first_last: same, exclude: [a], layer_bits: {b: w2ta8}}]\n    models: [resnet-shapes10]\n    seeds: [1]\n    \
              calibration: {images: [8, 32], draws: [0]}\nspecs:\n  - w8a8\n  \
              - {bits: w4a4, sites: academic, image: same, first_last: 8bit, exclude: [a], layer_bits: {b: w8a4}}\n\
              calibration: {images: 64, draws: [0, 1]}\nseeds: [0]\nprofiles: [x86-avx2]\n\

@@ -53,11 +53,12 @@ pub(super) static KEYS: [Key; 12] = [
 ];
 
 /// Keys of a method's mapping.
-pub(super) static METHOD: [Key; 5] = [
+pub(super) static METHOD: [Key; 6] = [
     Key::must("name", Shape::Made(method_name), "Name from `quantbench list methods`."),
     Key::may("params", PARAMS, "Parameters that differ from their defaults."),
     Key::may("specs", SPECS, "Its own specs in place of the survey's."),
     Key::may("models", NAMES, "Those of the survey's models that it runs on (default: all)."),
+    Key::may("seeds", NUMBERS, "Its own seeds in place of the survey's."),
     Key::may(
         "calibration",
         Shape::Map(&CALIBRATION),

@@ -20,6 +20,7 @@ pub(super) fn method(node: &Node<'_>, standard: &Calibration) -> Result<MethodEn
             params: placed(node, Params::new()),
             specs: None,
             models: None,
+            seeds: None,
             calibration: standard.clone(),
             artefact: None,
         });
@@ -37,6 +38,7 @@ pub(super) fn method(node: &Node<'_>, standard: &Calibration) -> Result<MethodEn
         params,
         specs: fields.get("specs").map(specs).transpose()?,
         models: fields.get("models").map(names).transpose()?,
+        seeds: fields.get("seeds").map(numbers).transpose()?,
         calibration: calibration(fields.get("calibration"), standard)?,
         artefact: None,
     })
@@ -51,6 +53,7 @@ fn artefact(node: &Node<'_>, standard: &Calibration) -> Result<MethodEntry, Conf
         params: placed(node, Params::new()),
         specs: Some(specs(fields.need("specs")?)?),
         models: fields.get("models").map(names).transpose()?,
+        seeds: None,
         calibration: standard.clone(),
         artefact: Some(ArtefactEntry {
             file: named(fields.need("artefact")?)?,
