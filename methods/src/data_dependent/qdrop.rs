@@ -80,7 +80,7 @@ impl Recipe for QDrop {
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
         let steps = Steps::Together { rate: job.float("step_rate") };
-        let settings = settings(job, Reach::Block, steps, job.float("drop") as f32);
+        let settings = settings(job, CARD.name, Reach::Block, steps, job.float("drop") as f32);
         reconstruct(job, data.images(), &settings, cx)
     }
 }

@@ -47,8 +47,15 @@ pub(super) const fn step_rate(rate: f64) -> Param {
 
 /// The settings of a job: Adam at 1e-3 for the rounding, a fifth of the iterations without the
 /// regulariser, its exponent from 20 to 2.
-pub(super) fn settings(job: &Job<'_>, reach: Reach, steps: Steps, drop: f32) -> Settings {
+pub(super) fn settings(
+    job: &Job<'_>,
+    method: &'static str,
+    reach: Reach,
+    steps: Steps,
+    drop: f32,
+) -> Settings {
     Settings {
+        method,
         reach,
         iterations: job.int("iterations") as usize,
         batch: job.int("batch") as usize,

@@ -7,76 +7,24 @@ mod learn;
 mod pieces;
 mod quantizers;
 mod rounding;
+mod settings;
+mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quantbench_core::{Grid, ImageSource, Levels, QuantTensor};
-use quantbench_engine::autodiff::{Device, Map, Network, Tape, Value, Var};
+use quantbench_core::{Grid, ImageSource, Levels};
+use quantbench_engine::autodiff::{Device, Map, Network, Sites, Tape, Value};
 use quantbench_graph::{Artefact, Graph};
 
 use crate::contract::{Context, Job, MethodError};
 use crate::parts::calibrate::activation_grids;
-use crate::parts::ranges::{Mse, WeightStyle};
+use crate::parts::ranges::Mse;
 use crate::parts::weights::{quantize, quantize_sites};
 use learn::{Lesson, learn};
 use pieces::{Piece, blocks, layers_of};
-use quantizers::{Activations, Fixed};
-
-/// Which part of the network is reconstructed at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// A layer with the activation function behind it.
-    Layer,
-    /// What lies between two places through which a single value passes: a residual block, or a
-    /// layer outside of blocks.
-    Block,
-}
-
-/// How steps of activations are learned.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Steps {
-    /// They stay as they were calibrated.
-    Fixed,
-    /// After all weights, block by block, with that many iterations; activations are in float
-    /// before.
-    Afterwards {
-        /// Iterations per block.
-        iterations: usize,
-        /// Learning rate of Adam at the start; it falls along a cosine.
-        rate: f64,
-    },
-    /// Together with the rounding of weights.
-    Together {
-        /// Learning rate of Adam at the start; it falls along a cosine.
-        rate: f64,
-    },
-}
-
-/// The settings of the loop.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    /// What is reconstructed at once.
-    pub(crate) reach: Reach,
-    /// Iterations per part.
-    pub(crate) iterations: usize,
-    /// Images per iteration.
-    pub(crate) batch: usize,
-    /// Learning rate of Adam for the rounding variables.
-    pub(crate) rate: f64,
-    /// Weight of the regulariser that drives them to 0 or 1.
-    pub(crate) lambda: f64,
-    /// Share of the iterations without the regulariser.
-    pub(crate) warm_up: f64,
-    /// Its exponent at the start and at the end.
-    pub(crate) beta: (f64, f64),
-    /// What becomes of the steps of activations.
-    pub(crate) steps: Steps,
-    /// Probability with which a number of an activation, or of the input of a part, is that of the
-    /// network in float while learning.
-    pub(crate) drop: f32,
-    /// Grids of weights.
-    pub(crate) style: WeightStyle,
-}
+use quantizers::{Activations, Quantizers, Which};
+pub(crate) use settings::{Reach, Settings, Steps};
+use state::State;
 
 /// Runs the loop over the whole network.
 pub(crate) fn reconstruct(
@@ -89,21 +37,21 @@ pub(crate) fn reconstruct(
     let start = quantize_sites(job, cx, |weights, layer, site| {
         quantize(weights, layer.axis, site.bits, settings.style, &Mse)
     })?;
-    let mut work = Work {
-        job,
-        settings,
-        device: Device::new(),
+    let state = State {
         weights: start.weights,
-        activations: Activations::new(job, &grids)?,
+        activations: Activations::new(job, &grids, settings.method)?,
+        learned: BTreeSet::new(),
+        guarded: 0,
         notes: start.notes,
     };
+    let mut work = Work { job, settings, device: Device::new(), state };
     let pieces = blocks(job.graph, job.layers)?;
     let image = work.image(images)?;
     work.weights(&pieces, &image, cx)?;
     if let Steps::Afterwards { iterations, rate } = settings.steps {
         work.steps(&pieces, &image, iterations, rate, cx)?;
     }
-    let Work { weights, activations, notes, .. } = work;
+    let (weights, activations, notes) = work.state.into_notes();
     let activations = activations.into_grids(grids);
     Ok(Artefact::new(job.graph.clone(), weights, activations, notes))
 }
@@ -113,16 +61,14 @@ struct Work<'a> {
     job: &'a Job<'a>,
     settings: &'a Settings,
     device: Device,
-    weights: BTreeMap<String, QuantTensor>,
-    activations: Activations,
-    notes: Vec<String>,
+    state: State,
 }
 
 impl Work<'_> {
     /// All images as one map.
     fn image(&self, images: &dyn ImageSource) -> Result<Map, MethodError> {
         let all = images.batch(0, images.len())?;
-        self.device.map(&all).ok_or_else(|| unfit("the images are no maps"))
+        self.device.map(&all).ok_or_else(|| self.unfit("the images are no maps"))
     }
 
     /// Learns the rounding of weights, and steps along with it where the settings say so.
@@ -134,10 +80,11 @@ impl Work<'_> {
     ) -> Result<(), MethodError> {
         let quantized = !matches!(self.settings.steps, Steps::Afterwards { .. });
         let mut float = image.copy();
-        let mut seen = self.entry(image, quantized);
+        let mut seen = self.entry(image, quantized)?;
         for (done, piece) in pieces.iter().enumerate() {
             cx.step(done, pieces.len(), "reconstruction of weights")?;
-            let target = self.run(piece, &float, &piece.output, false, false)?;
+            let which = if quantized { Which::AllBut(&piece.input) } else { Which::Nothing };
+            let target = self.run(piece, &float, &piece.output, false, Which::Nothing)?;
             match self.settings.reach {
                 Reach::Block => {
                     let lesson = Lesson {
@@ -147,7 +94,7 @@ impl Work<'_> {
                         target: &target,
                         rectified: false,
                         weights: true,
-                        quantized,
+                        quantized: which,
                         iterations: self.settings.iterations,
                         steps: match self.settings.steps {
                             Steps::Together { rate } => Some(rate),
@@ -156,9 +103,9 @@ impl Work<'_> {
                     };
                     self.learn(&lesson, cx)?;
                 }
-                Reach::Layer => self.layers(piece, &seen, &float, quantized, cx)?,
+                Reach::Layer => self.layers(piece, &seen, &float, which, cx)?,
             }
-            seen = self.run(piece, &seen, &piece.output, true, quantized)?;
+            seen = self.run(piece, &seen, &piece.output, true, which)?;
             float = target;
         }
         Ok(())
@@ -170,13 +117,14 @@ impl Work<'_> {
         piece: &Piece,
         seen: &Map,
         float: &Map,
-        quantized: bool,
+        which: Which<'_>,
         cx: &mut Context<'_>,
     ) -> Result<(), MethodError> {
-        for (layer, rectified) in layers_of(self.job.graph, self.job.layers, piece)? {
-            let from_float = self.run(piece, float, &layer.input, false, false)?;
-            let from_seen = self.run(piece, seen, &layer.input, true, quantized)?;
-            let mut target = self.run(&layer, &from_float, &layer.output, false, false)?;
+        for (layer, rectified) in layers_of(self.job, piece, self.settings.method)? {
+            let from_float = self.run(piece, float, &layer.input, false, Which::Nothing)?;
+            let from_seen = self.run(piece, seen, &layer.input, true, which)?;
+            let nothing = Which::Nothing;
+            let mut target = self.run(&layer, &from_float, &layer.output, false, nothing)?;
             if rectified {
                 target.rectify();
             }
@@ -187,7 +135,7 @@ impl Work<'_> {
                 target: &target,
                 rectified,
                 weights: true,
-                quantized: false,
+                quantized: Which::Nothing,
                 iterations: self.settings.iterations,
                 steps: None,
             };
@@ -206,10 +154,10 @@ impl Work<'_> {
         cx: &mut Context<'_>,
     ) -> Result<(), MethodError> {
         let mut float = image.copy();
-        let mut seen = self.entry(image, true);
+        let mut seen = self.entry(image, true)?;
         for (done, piece) in pieces.iter().enumerate() {
             cx.step(done, pieces.len(), "reconstruction of activations")?;
-            let target = self.run(piece, &float, &piece.output, false, false)?;
+            let target = self.run(piece, &float, &piece.output, false, Which::Nothing)?;
             let lesson = Lesson {
                 piece,
                 seen: &seen,
@@ -217,76 +165,77 @@ impl Work<'_> {
                 target: &target,
                 rectified: false,
                 weights: false,
-                quantized: true,
+                quantized: Which::AllBut(&piece.input),
                 iterations,
                 steps: Some(rate),
             };
             self.learn(&lesson, cx)?;
-            seen = self.run(piece, &seen, &piece.output, true, true)?;
+            let which = Which::AllBut(&piece.input);
+            seen = self.run(piece, &seen, &piece.output, true, which)?;
             float = target;
         }
         Ok(())
     }
 
     fn learn(&mut self, lesson: &Lesson<'_>, cx: &mut Context<'_>) -> Result<(), MethodError> {
-        let settings = self.settings;
-        let note =
-            learn(&self.device, settings, lesson, &mut self.weights, &mut self.activations, cx)?;
-        self.notes.extend(note);
-        Ok(())
+        learn(&self.device, self.settings, lesson, &mut self.state, cx)
     }
 
     /// The image as the quantized network sees it.
-    fn entry(&self, image: &Map, quantized: bool) -> Map {
+    fn entry(&self, image: &Map, quantized: bool) -> Result<Map, MethodError> {
+        if !quantized {
+            return Ok(image.copy());
+        }
         let mut tape = Tape::new(&self.device);
         let var = tape.constant(Value::Map(image.copy()));
-        let mut sites = Fixed::new(&self.weights, &self.activations, false, quantized, "");
-        let name = self.job.graph.input().to_string();
-        let seen = quantbench_engine::autodiff::Sites::value(&mut sites, &mut tape, &name, var);
-        tape.map(seen).copy()
+        let mut sites = Quantizers::new(&self.state.activations, Which::AllBut(""));
+        let seen = sites.value(&mut tape, self.job.graph.input(), var);
+        sites.check(self.settings.method)?;
+        Ok(tape.map(seen).copy())
     }
 
-    /// A value of a piece for all images, with or without quantized weights and activations. The
-    /// piece's input is taken as it is.
+    /// A value of a piece for all images, with weights as they are known or in float, and with
+    /// some activations quantized. The piece's input itself is given back as it is.
     fn run(
         &self,
         piece: &Piece,
         input: &Map,
         value: &str,
         weights: bool,
-        activations: bool,
+        which: Which<'_>,
     ) -> Result<Map, MethodError> {
         if value == piece.input {
             return Ok(input.copy());
         }
         let images = input.shape().images;
+        let parameters = self.state.parameters(&piece.network, weights);
         let mut parts = Vec::new();
         for first in (0..images).step_by(128) {
             let batch: Vec<usize> = (first..(first + 128).min(images)).collect();
             let mut tape = Tape::new(&self.device);
             let var = tape.constant(Value::Map(input.gather(&batch)));
-            let parameters = constants(&mut tape, &piece.network);
+            let on_tape = parameters.iter();
+            let on_tape = on_tape.map(|(n, t)| (n.clone(), tape.constant(Value::Flat(t.clone()))));
+            let on_tape: BTreeMap<_, _> = on_tape.collect();
             let inputs = BTreeMap::from([(piece.input.clone(), var)]);
-            let mut sites =
-                Fixed::new(&self.weights, &self.activations, weights, activations, &piece.input);
-            let run = piece.network.run(&mut tape, inputs, &parameters, false, &mut sites)?;
+            let mut sites = Quantizers::new(&self.state.activations, which);
+            let run = piece.network.run(&mut tape, inputs, &on_tape, false, &mut sites)?;
+            sites.check(self.settings.method)?;
             let found = run.values.get(value).ok_or_else(|| {
-                unfit(&format!("value {value:?} is not computed where it is needed"))
+                self.unfit(&format!("value {value:?} is not computed where it is needed"))
             })?;
             parts.push(tape.map(*found).copy());
         }
-        Map::join(&parts).ok_or_else(|| unfit("there are no images"))
+        Map::join(&parts).ok_or_else(|| self.unfit("there are no images"))
+    }
+
+    fn unfit(&self, reason: &str) -> MethodError {
+        unfit(self.settings.method, reason)
     }
 }
 
-fn unfit(reason: &str) -> MethodError {
-    MethodError::Unfit { method: "reconstruction", reason: reason.to_string() }
-}
-
-/// The parameters of a network, without gradients.
-fn constants(tape: &mut Tape, network: &Network) -> BTreeMap<String, Var> {
-    let parameters = network.parameters().iter();
-    parameters.map(|(n, t)| (n.clone(), tape.constant(Value::Flat(t.clone())))).collect()
+fn unfit(method: &'static str, reason: &str) -> MethodError {
+    MethodError::Unfit { method, reason: reason.to_string() }
 }
 
 /// A network of a part of a graph in which all named values are computed as they stand.

@@ -7,7 +7,7 @@ use quantbench_graph::ops::node_name;
 use quantbench_graph::{Graph, Layer};
 
 use super::network;
-use crate::contract::MethodError;
+use crate::contract::{Job, MethodError};
 
 /// Functions that belong to the layer before them.
 const ACTIVATIONS: &[&str] = &["Clip", "HardSwish", "LeakyRelu", "Relu", "Sigmoid"];
@@ -82,12 +82,13 @@ pub(super) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, Meth
 
 /// The layers of a piece, each with whether only a rectified linear unit reads it.
 pub(super) fn layers_of(
-    graph: &Graph,
-    layers: &[Layer],
+    job: &Job<'_>,
     piece: &Piece,
+    method: &'static str,
 ) -> Result<Vec<(Piece, bool)>, MethodError> {
+    let graph = job.graph;
     let mut found = Vec::new();
-    for layer in layers.iter().filter(|l| piece.nodes.contains(&l.node)) {
+    for layer in job.layers.iter().filter(|l| piece.nodes.contains(&l.node)) {
         let part = Piece::new(graph, layer.node..layer.node + 1, &layer.input, &layer.output)?;
         let readers = graph.consumers(&layer.output);
         let rectified = match readers.as_slice() {
@@ -99,7 +100,7 @@ pub(super) fn layers_of(
     if found.is_empty() {
         let node = graph.nodes().get(piece.nodes.start).map_or("", node_name);
         let reason = format!("the part from node {node:?} on has no layer");
-        return Err(MethodError::Unfit { method: "reconstruction", reason });
+        return Err(MethodError::Unfit { method, reason });
     }
     Ok(found)
 }
