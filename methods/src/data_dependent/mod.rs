@@ -1,6 +1,7 @@
 //! Data-dependent methods: calibrated or trained on real images.
 
 pub mod aciq;
+pub mod adaquant;
 pub mod adaround;
 pub mod apot;
 pub mod brecq;
@@ -20,6 +21,7 @@ pub mod mse;
 pub mod n2uq;
 pub mod obq;
 pub mod pact;
+pub mod pd_quant;
 pub mod percentile;
 pub mod qdrop;
 pub mod qil;

@@ -91,8 +91,13 @@ pub fn label(method: &dyn Method, a: u8) -> String {
 }
 
 /// Parameters by which tests of methods that learn are short.
-const SHORT: &[(&str, i64)] =
-    &[("iterations", 20), ("activation_iterations", 20), ("epochs", 2), ("batch", 16)];
+const SHORT: &[(&str, i64)] = &[
+    ("iterations", 20),
+    ("activation_iterations", 20),
+    ("correction_iterations", 5),
+    ("epochs", 2),
+    ("batch", 16),
+];
 
 /// The defaults of a method with some parameters replaced; learning is short.
 pub fn params(method: &dyn Method, given: &[(&str, ParamValue)]) -> Params {

@@ -9,11 +9,13 @@ use quantbench_engine::autodiff::optim::{
 };
 use quantbench_engine::autodiff::{Device, Gradients, Map, Tape, Value, Var};
 
+use super::difference::Behind;
+use super::learnable::{Learnable, Start};
 use super::pieces::Piece;
 use super::quantizers::{Drop, Learning, Quantizers, Which};
-use super::rounding::Rounding;
+use super::settings::{Rounds, Settings, Teach};
 use super::state::State;
-use super::{Settings, unfit};
+use super::unfit;
 use crate::contract::{Context, MethodError};
 
 /// What one part is taught.
@@ -29,11 +31,15 @@ pub(super) struct Lesson<'a> {
     pub(super) rectified: bool,
     /// Whether weights are learned.
     pub(super) weights: bool,
+    /// The bias, if that is to be learned with the weights.
+    pub(super) bias: Option<&'a str>,
     /// Which activations are quantized.
     pub(super) quantized: Which<'a>,
     pub(super) iterations: usize,
-    /// Learning rate of steps; none if they are not learned.
-    pub(super) steps: Option<f64>,
+    /// How steps of activations are learned; none if they are not.
+    pub(super) steps: Option<(Shape, f64)>,
+    /// The network behind, where its output counts.
+    pub(super) behind: Option<&'a Behind<'a>>,
 }
 
 /// Learns, and adds what was learned to the state.
@@ -72,7 +78,7 @@ struct Learner<'a> {
     lesson: &'a Lesson<'a>,
     state: &'a mut State,
     /// The weights that are learned.
-    rounding: BTreeMap<String, Rounding>,
+    weights: BTreeMap<String, Learnable>,
     variables: Option<Optimizer>,
     steps: Option<(Optimizer, Schedule)>,
     /// Parameters that are not learned, as the quantized network has them.
@@ -94,26 +100,27 @@ impl<'a> Learner<'a> {
         lesson: &'a Lesson<'a>,
         state: &'a mut State,
     ) -> Result<Option<Self>, MethodError> {
-        let rounding = roundings(lesson, state);
-        let first = rounding.iter().map(|(n, r)| (n.clone(), r.first.clone()));
-        let variables = optimizer(first, settings.rate)?;
-        let steps = match lesson.steps.filter(|_| lesson.iterations > 0) {
-            Some(rate) => optimizer(roots(lesson, state), 1.0)?.zip(Some(rate)),
-            None => None,
-        };
-        let steps = match steps {
-            Some((optimizer, rate)) => {
-                let shape = Shape::Cosine { floor: 0.0 };
-                Some((optimizer, Schedule::new(shape, rate, 0, lesson.iterations)?))
-            }
+        let weights = learnables(settings, lesson, state);
+        let mut starts: Vec<Start> =
+            weights.iter().flat_map(|(name, l)| l.starts(name, &settings.teach)).collect();
+        if !starts.is_empty() {
+            starts.extend(bias(settings, lesson, state));
+        }
+        let variables = optimizer(starts)?;
+        let schedule = lesson.steps.clone().filter(|_| lesson.iterations > 0);
+        let steps = match schedule {
+            Some((shape, rate)) => optimizer(roots(lesson, state))?
+                .map(|o| Schedule::new(shape, rate, 0, lesson.iterations).map(|s| (o, s)))
+                .transpose()?,
             None => None,
         };
         if (variables.is_none() && steps.is_none()) || lesson.iterations == 0 {
             return Ok(None);
         }
         let mut still = state.parameters(&lesson.piece.network, true);
-        still.retain(|name, _| !rounding.contains_key(name));
-        Ok(Some(Self { settings, lesson, state, rounding, variables, steps, still }))
+        let learned = variables.iter().flat_map(|v| v.parameters().all());
+        learned.for_each(|p| drop(still.remove(p.name())));
+        Ok(Some(Self { settings, lesson, state, weights, variables, steps, still }))
     }
 
     fn on_tape(&self, tape: &mut Tape) -> Vars {
@@ -139,17 +146,12 @@ impl<'a> Learner<'a> {
         let quantizers = Quantizers::new(&self.state.activations, lesson.quantized);
         let mut sites = Learning {
             quantizers: quantizers.learning(&vars.steps, drop),
-            rounding: &self.rounding,
-            regulariser: beta(settings, at, lesson.iterations)
-                .map(|beta| (beta as f32, settings.lambda as f32)),
+            weights: &self.weights,
+            vars: &vars.part,
+            regulariser: regulariser(&settings.teach, at, lesson.iterations),
             indecision: Vec::new(),
         };
-        let input = tape.constant(Value::Map(mixed(lesson, drop, picked)));
-        let inputs = BTreeMap::from([(lesson.piece.input.clone(), input)]);
-        let run = lesson.piece.network.run(tape, inputs, &vars.part, false, &mut sites)?;
-        sites.quantizers.check(method)?;
-        let output = run.values.get(&lesson.piece.output).copied();
-        let mut output = output.ok_or_else(|| unfit(method, "a part does not give its output"))?;
+        let mut output = self.forward(tape, vars, mixed(lesson, drop, picked), &mut sites)?;
         if lesson.rectified {
             output = relu(tape, output);
         }
@@ -158,8 +160,31 @@ impl<'a> Learner<'a> {
         let error =
             squared_error(tape, output, target, None).ok_or_else(|| unfit(method, changed))?;
         let mut terms = vec![(error, 1.0)];
-        terms.extend(sites.indecision.iter().map(|var| (*var, 1.0)));
+        terms.extend(sites.indecision.drain(..).map(|var| (var, 1.0)));
+        if let Some(behind) = lesson.behind {
+            // Without numbers of the FP32 network's in its input.
+            sites.regulariser = None;
+            let output = self.forward(tape, vars, lesson.seen.gather(picked), &mut sites)?;
+            terms.push(behind.loss(tape, output, picked, method)?);
+        }
         Ok(total(tape, &terms))
+    }
+
+    /// The output of the part.
+    fn forward(
+        &self,
+        tape: &mut Tape,
+        vars: &Vars,
+        input: Map,
+        sites: &mut Learning<'_>,
+    ) -> Result<Var, MethodError> {
+        let piece = self.lesson.piece;
+        let input = tape.constant(Value::Map(input));
+        let inputs = BTreeMap::from([(piece.input.clone(), input)]);
+        let run = piece.network.run(tape, inputs, &vars.part, false, sites)?;
+        sites.quantizers.check(self.settings.method)?;
+        let output = run.values.get(&piece.output).copied();
+        output.ok_or_else(|| unfit(self.settings.method, "a part does not give its output"))
     }
 
     /// Moves everything along its gradient.
@@ -172,6 +197,9 @@ impl<'a> Learner<'a> {
         if let Some(variables) = &mut self.variables {
             let found = take(variables, &vars.part);
             variables.step(&found, 1.0)?;
+            let weights = &self.weights;
+            self.state.guarded +=
+                guard(variables, |v| weights.iter().find_map(|(n, l)| l.smallest(n, v)));
         }
         if let Some((steps, schedule)) = &mut self.steps {
             let found = take(steps, &vars.steps);
@@ -188,56 +216,86 @@ impl<'a> Learner<'a> {
 
     /// Takes over the weights that were learned.
     fn finish(self) {
-        let Some(variables) = &self.variables else { return };
-        for (name, rounding) in &self.rounding {
-            let Some(at) = variables.parameters().find(name) else { continue };
-            let (hard, open) = rounding.harden(variables.parameters().all()[at].value());
-            if open > 0.01 {
-                let note = format!("{name}: {:.1} % of the weights had not decided", 100.0 * open);
-                self.state.notes.push(note);
+        let state = self.state;
+        if let Some(variables) = &self.variables {
+            let learned = variables.parameters();
+            for (name, learnable) in &self.weights {
+                let Some((hard, open)) = learnable.harden(name, learned) else { continue };
+                if open > 0.01 {
+                    let open = 100.0 * open;
+                    state.notes.push(format!("{name}: {open:.1} % of the weights had not decided"));
+                }
+                state.weights.insert(name.clone(), hard);
+                state.learned.insert(name.clone());
             }
-            self.state.weights.insert(name.clone(), hard);
-            self.state.learned.insert(name.clone());
+            for bias in self.lesson.bias.into_iter().filter(|b| learned.find(b).is_some()) {
+                let value = learned.find(bias).map(|at| learned.all()[at].value().clone());
+                state.biases.extend(value.map(|v| (bias.to_string(), v)));
+                state.learned.insert(bias.to_string());
+            }
+        }
+        if let (Some((steps, _)), Which::Only(_)) = (&self.steps, self.lesson.quantized) {
+            let roots = steps.parameters().all().iter().map(|p| p.name().to_string());
+            state.learned.extend(roots);
         }
     }
 }
 
-/// The weights whose rounding is learned.
-fn roundings(lesson: &Lesson<'_>, state: &State) -> BTreeMap<String, Rounding> {
+/// The weights that are learned.
+fn learnables(
+    settings: &Settings,
+    lesson: &Lesson<'_>,
+    state: &State,
+) -> BTreeMap<String, Learnable> {
     let parameters = lesson.piece.network.parameters().iter().filter(|_| lesson.weights);
     parameters
         .filter(|(name, _)| !state.learned.contains(*name))
         .filter_map(|(name, tensor)| {
-            Some((name.clone(), Rounding::new(tensor, state.weights.get(name)?)?))
+            let quantized = state.weights.get(name)?;
+            Some((name.clone(), Learnable::new(&settings.teach, tensor, quantized)?))
         })
         .collect()
 }
 
-/// The steps of a part's activations that are learned, by root.
-fn roots(lesson: &Lesson<'_>, state: &State) -> BTreeMap<String, Tensor> {
-    let activations = &state.activations;
-    let input = activations.of(&lesson.piece.input).map(|(root, _)| root);
-    let values = lesson.piece.network.values().filter(|v| *v != lesson.piece.input);
-    values
-        .filter_map(|value| activations.of(value))
-        // A grid that the input shares is not this piece's to change.
-        .filter(|(root, _)| Some(*root) != input)
-        .map(|(root, grid)| (root.to_string(), Tensor::new(vec![1], vec![grid.step])))
-        .collect()
+/// The bias, where it is learned.
+fn bias(settings: &Settings, lesson: &Lesson<'_>, state: &State) -> Option<Start> {
+    let Teach::Straight { bias_rate, .. } = settings.teach else { return None };
+    let name = lesson.bias.filter(|name| !state.learned.contains(*name))?;
+    let value = lesson.piece.network.parameters().get(name)?.clone();
+    Some(Start { name: name.to_string(), value, rate: bias_rate })
 }
 
-/// Adam for parameters with a rate each as a multiple of that of a step; none without any.
-fn optimizer(
-    tensors: impl IntoIterator<Item = (String, Tensor)>,
-    rate: f64,
-) -> Result<Option<Optimizer>, MethodError> {
-    let mut parameters = Parameters::new();
-    let group = parameters.add_group(Group { name: "all".to_string(), rate, weight_decay: 0.0 })?;
-    for (name, tensor) in tensors {
-        parameters.add(group, &name, tensor)?;
+/// The steps of a part's activations that are learned, under the names of their roots.
+fn roots(lesson: &Lesson<'_>, state: &State) -> Vec<Start> {
+    let activations = &state.activations;
+    let start = |root: &str, step: f32, rate| Start {
+        name: root.to_string(),
+        value: Tensor::new(vec![1], vec![step]),
+        rate,
+    };
+    if let Which::Only(input) = lesson.quantized {
+        let own = activations.of(input).filter(|(root, _)| *root == input);
+        let own = own.filter(|(root, _)| !state.learned.contains(*root));
+        // Its rate is that of the range.
+        return own.map(|(r, g)| start(r, g.step, 1.0 / f64::from(g.top))).into_iter().collect();
     }
-    if parameters.all().is_empty() {
+    let input = activations.of(&lesson.piece.input).map(|(root, _)| root);
+    let values = lesson.piece.network.values().filter(|v| *v != lesson.piece.input);
+    // A grid that the input shares is not this piece's to change.
+    let found = values.filter_map(|v| activations.of(v)).filter(|(root, _)| Some(*root) != input);
+    let found: BTreeMap<&str, f32> = found.map(|(root, grid)| (root, grid.step)).collect();
+    found.into_iter().map(|(root, step)| start(root, step, 1.0)).collect()
+}
+
+/// Adam with a rate for each parameter, as a multiple of that of a step; none without any.
+fn optimizer(starts: Vec<Start>) -> Result<Option<Optimizer>, MethodError> {
+    if starts.is_empty() {
         return Ok(None);
+    }
+    let mut parameters = Parameters::new();
+    for Start { name, value, rate } in starts {
+        let group = parameters.add_group(Group { name: name.clone(), rate, weight_decay: 0.0 })?;
+        parameters.add(group, &name, value)?;
     }
     Ok(Some(Optimizer::new(Rule::Adam(Adam::default()), parameters)?))
 }
@@ -272,12 +330,15 @@ fn mixed(lesson: &Lesson<'_>, drop: Option<Drop>, picked: &[usize]) -> Map {
     chance.mix(&float, &seen, drop.share).unwrap_or(seen)
 }
 
-/// The exponent of the regulariser; none during the warm-up.
-fn beta(settings: &Settings, at: usize, iterations: usize) -> Option<f64> {
-    let (first, last) = settings.beta;
+/// Exponent and weight of the regulariser; none during the warm-up.
+fn regulariser(teach: &Teach, at: usize, iterations: usize) -> Option<(f32, f32)> {
+    let Teach::Rounding(Rounds { lambda, warm_up, beta: (first, last), .. }) = *teach else {
+        return None;
+    };
     let (at, all) = (at as f64, iterations as f64);
-    let warm = settings.warm_up * all;
-    (at >= warm).then(|| first + (last - first) * (at - warm) / (all - warm).max(1.0))
+    let warm = warm_up * all;
+    let beta = first + (last - first) * (at - warm) / (all - warm).max(1.0);
+    (at >= warm).then_some((beta as f32, lambda as f32))
 }
 
 #[cfg(test)]
@@ -287,8 +348,12 @@ mod tests {
     #[test]
     fn a_guarded_parameter_goes_on_from_its_smallest_value() {
         let tensors = [("a", 1.0f32), ("b", 1.0)];
-        let tensors = tensors.map(|(n, v)| (n.to_string(), Tensor::new(vec![1], vec![v])));
-        let mut optimizer = optimizer(tensors, 0.7).unwrap().unwrap();
+        let starts = tensors.map(|(n, v)| Start {
+            name: n.to_string(),
+            value: Tensor::new(vec![1], vec![v]),
+            rate: 0.7,
+        });
+        let mut optimizer = optimizer(starts.into()).unwrap().unwrap();
         let smallest = |name: &str| (name == "a").then(|| vec![0.5f32]);
         let down = Some(Tensor::new(vec![1], vec![1.0]));
         let up = Some(Tensor::new(vec![1], vec![-8.0]));

@@ -80,12 +80,21 @@ pub(super) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, Meth
     ranges.into_iter().map(|r| Piece::new(graph, r.clone(), value(r.start), value(r.end))).collect()
 }
 
-/// The layers of a piece, each with whether only a rectified linear unit reads it.
-pub(super) fn layers_of(
-    job: &Job<'_>,
+/// A layer as a part of its own.
+pub(super) struct Alone<'a> {
+    pub(super) piece: Piece,
+    /// Whether only a rectified linear unit reads it.
+    pub(super) rectified: bool,
+    /// Initializer of its bias.
+    pub(super) bias: Option<&'a str>,
+}
+
+/// The layers of a piece.
+pub(super) fn layers_of<'a>(
+    job: &Job<'a>,
     piece: &Piece,
     method: &'static str,
-) -> Result<Vec<(Piece, bool)>, MethodError> {
+) -> Result<Vec<Alone<'a>>, MethodError> {
     let graph = job.graph;
     let mut found = Vec::new();
     for layer in job.layers.iter().filter(|l| piece.nodes.contains(&l.node)) {
@@ -95,7 +104,7 @@ pub(super) fn layers_of(
             [reader] => graph.nodes()[*reader].op_type.as_deref() == Some("Relu"),
             _ => false,
         };
-        found.push((part, rectified));
+        found.push(Alone { piece: part, rectified, bias: layer.bias.as_deref() });
     }
     if found.is_empty() {
         let node = graph.nodes().get(piece.nodes.start).map_or("", node_name);

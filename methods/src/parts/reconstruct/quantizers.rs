@@ -7,11 +7,11 @@ use quantbench_engine::autodiff::ops::{Affine, Chance, fake_quantize};
 use quantbench_engine::autodiff::{Sites, Tape, Value, Var};
 
 use super::ends;
-use super::rounding::{Rounding, soften};
+use super::learnable::Learnable;
 use crate::contract::{Job, MethodError};
 
 /// Smallest step that learning may reach, as a share of the one that it began with.
-const SMALLEST: f32 = 1e-3;
+pub(super) const SMALLEST: f32 = 1e-3;
 
 /// The grid of an activation, with a step that may be learned.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,8 @@ pub(super) struct Activation {
     /// Step.
     pub(super) step: f32,
     zero_point: i32,
-    top: i32,
+    /// Largest code.
+    pub(super) top: i32,
     first: f32,
 }
 
@@ -93,6 +94,8 @@ impl Activation {
 pub(super) enum Which<'a> {
     /// None.
     Nothing,
+    /// This one.
+    Only(&'a str),
     /// All but this one, which is quantized already or to stay as it is.
     AllBut(&'a str),
 }
@@ -102,6 +105,7 @@ impl Which<'_> {
     pub(super) fn has(&self, value: &str) -> bool {
         match self {
             Which::Nothing => false,
+            Which::Only(one) => value == *one,
             Which::AllBut(one) => value != *one,
         }
     }
@@ -179,7 +183,9 @@ pub(super) struct Learning<'a> {
     /// Those of activations.
     pub(super) quantizers: Quantizers<'a>,
     /// The weights that are learned.
-    pub(super) rounding: &'a BTreeMap<String, Rounding>,
+    pub(super) weights: &'a BTreeMap<String, Learnable>,
+    /// Variables on the tape.
+    pub(super) vars: &'a BTreeMap<String, Var>,
     /// Exponent and weight of the regulariser, where there is one now.
     pub(super) regulariser: Option<(f32, f32)>,
     /// The regularisers of the weights met so far.
@@ -188,10 +194,11 @@ pub(super) struct Learning<'a> {
 
 impl Sites for Learning<'_> {
     fn weight(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        let Some(rounding) = self.rounding.get(name) else { return value };
-        let (soft, indecision) = soften(tape, value, rounding, self.regulariser);
+        let Some(learnable) = self.weights.get(name) else { return value };
+        let (weights, indecision) =
+            learnable.on_tape(tape, name, value, self.vars, self.regulariser);
         self.indecision.extend(indecision);
-        soft
+        weights
     }
 
     fn value(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {

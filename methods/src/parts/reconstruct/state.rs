@@ -11,9 +11,12 @@ use super::quantizers::Activations;
 pub(super) struct State {
     /// Weights by initializer.
     pub(super) weights: BTreeMap<String, QuantTensor>,
+    /// Biases that were learned.
+    pub(super) biases: BTreeMap<String, Tensor>,
     /// Grids of activations.
     pub(super) activations: Activations,
-    /// Initializers that were learned: one that several layers share is learned once.
+    /// Initializers and grids of activations that were learned by one of those that share them,
+    /// where once is enough.
     pub(super) learned: BTreeSet<String>,
     /// How often a step was kept from vanishing.
     pub(super) guarded: usize,
@@ -28,23 +31,24 @@ impl State {
         network: &Network,
         quantized: bool,
     ) -> BTreeMap<String, Tensor> {
-        let known = |name: &String| self.weights.get(name).filter(|_| quantized);
+        let known = |name: &String| {
+            let bias = self.biases.get(name).cloned();
+            bias.or_else(|| self.weights.get(name).map(QuantTensor::dequantize))
+        };
         let all = network.parameters().iter();
         all.map(|(name, float)| {
-            let tensor = known(name).map_or_else(|| float.clone(), QuantTensor::dequantize);
-            (name.clone(), tensor)
+            let known = if quantized { known(name) } else { None };
+            (name.clone(), known.unwrap_or_else(|| float.clone()))
         })
         .collect()
     }
 
-    /// All notes, with one about all guards that acted.
-    pub(super) fn into_notes(
-        mut self,
-    ) -> (BTreeMap<String, QuantTensor>, Activations, Vec<String>) {
+    /// What there is to say, with one sentence about all guards that acted.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = self.notes.clone();
         if self.guarded > 0 {
-            let note = format!("steps of grids were kept from vanishing {} times", self.guarded);
-            self.notes.push(note);
+            notes.push(format!("steps of grids were kept from vanishing {} times", self.guarded));
         }
-        (self.weights, self.activations, self.notes)
+        notes
     }
 }
