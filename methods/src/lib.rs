@@ -41,6 +41,7 @@ pub static ALL: &[&dyn Method] = &[
     &data_dependent::ewgs::Ewgs,
     &data_dependent::gptq::Gptq,
     &data_dependent::jacob::Jacob,
+    &data_dependent::lapq::Lapq,
     &data_dependent::lp::Lp,
     &data_dependent::lq_nets::LqNets,
     &data_dependent::lsq::Lsq,

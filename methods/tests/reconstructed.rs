@@ -115,3 +115,53 @@ fn predictions_and_corrections_change_what_blocks_learn() {
     assert_ne!(bytes, encode(&with(0.1, 0).0), "corrections count");
     assert_eq!(bytes, encode(&with(0.1, 20).0));
 }
+
+/// Mean cross entropy of an artefact.
+fn cross_entropy(engine: &Engine, artefact: &Artefact, pictures: &Pictures) -> f64 {
+    let onnx = export(artefact, ExportOptions::default()).unwrap();
+    let logits = logits(engine, &onnx, pictures);
+    let classes = logits.len() / pictures.len();
+    let rows = logits.chunks(classes).zip(&pictures.labels);
+    let losses = rows.map(|(row, label)| {
+        let sum: f64 = row.iter().map(|z| f64::from(*z).exp()).sum();
+        sum.ln() - f64::from(row[usize::from(*label)])
+    });
+    losses.sum::<f64>() / pictures.len() as f64
+}
+
+#[test]
+fn lapq_lowers_the_loss_of_the_artefact_from_start_to_search() {
+    let Some(engine) = engine() else { return };
+    let (_, graph) = tiny();
+    let mut pictures = Pictures::new(&graph, 96);
+    let exact = logits(&engine, &graph.to_bytes(), &pictures);
+    let classes = exact.len() / pictures.len();
+    let largest = |row: &[f32]| (0..classes).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+    pictures.labels = exact.chunks(classes).map(|row| largest(row) as u16).collect();
+    let pictures = Arc::new(pictures);
+    let go = |name: &str, given: &[(&str, ParamValue)]| {
+        let method = find(name).unwrap();
+        let vault = Vault::with_calibration(pictures.clone());
+        let run = Run { vault, ..Run::new(engine, &graph, method, "w3a3").with(method, given) };
+        let artefact = run.go(method).unwrap();
+        artefact.check().unwrap();
+        let labels = run.vault.labels_read();
+        (cross_entropy(&run.engine, &artefact, &pictures), artefact, labels)
+    };
+    let lp = [2.0, 3.0, 4.0].map(|p| go("lp", &[float("p", p)]).0);
+    let (start, _, labels) = go("lapq", &[int("passes", 0)]);
+    assert_eq!(labels, 96);
+    assert!(lp.iter().all(|loss| start <= loss + 1e-4), "{start} {lp:?}");
+    let (once, _, _) = go("lapq", &[int("passes", 1)]);
+    let (thrice, artefact, _) = go("lapq", &[int("passes", 3)]);
+    assert!(once < start - 1e-3 && thrice <= once + 1e-5, "{start} {once} {thrice}");
+    // First and last layer, the image and what the last layer reads keep their grids.
+    let (_, untouched, _) = go("lapq", &[int("passes", 0)]);
+    let layers = graph.layers();
+    for layer in layers.iter().filter(|l| l.is_first || l.is_last) {
+        assert_eq!(artefact.weights[&layer.weight], untouched.weights[&layer.weight]);
+        assert_eq!(artefact.activations[&layer.input], untouched.activations[&layer.input]);
+    }
+    let (fewer, _, labels) = go("lapq", &[int("passes", 1), int("images", 32)]);
+    assert!(labels == 32 && fewer.is_finite());
+}

@@ -12,6 +12,7 @@ pub mod ewgs;
 pub mod fitted;
 pub mod gptq;
 pub mod jacob;
+pub mod lapq;
 pub mod lp;
 pub mod lq_nets;
 pub mod lsq;

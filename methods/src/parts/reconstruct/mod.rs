@@ -26,8 +26,8 @@ use crate::parts::calibrate::activation_grids;
 use crate::parts::ranges::Mse;
 use crate::parts::weights::{quantize, quantize_sites};
 use passes::Work;
-use pieces::blocks;
-use quantizers::Activations;
+pub(crate) use pieces::{Piece, blocks};
+pub(crate) use quantizers::{Activations, Quantizers, Which};
 pub(crate) use settings::{Correction, Difference, Reach, Rounds, Settings, Steps, Teach};
 use state::State;
 

@@ -13,15 +13,15 @@ use crate::contract::{Job, MethodError};
 const ACTIVATIONS: &[&str] = &["Clip", "HardSwish", "LeakyRelu", "Relu", "Sigmoid"];
 
 /// A part with one input and one output.
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// Its nodes in the graph.
-    pub(super) nodes: Range<usize>,
+    pub(crate) nodes: Range<usize>,
     /// The value that it reads.
-    pub(super) input: String,
+    pub(crate) input: String,
     /// The value that it gives.
-    pub(super) output: String,
+    pub(crate) output: String,
     /// The part, ready to run.
-    pub(super) network: Network,
+    pub(crate) network: Network,
 }
 
 impl Piece {
@@ -41,7 +41,7 @@ impl Piece {
 ///
 /// What has no layer of its own goes with the piece before it if it is an activation function,
 /// else with the piece after it.
-pub(super) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, MethodError> {
+pub(crate) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, MethodError> {
     let count = graph.nodes().len();
     let mut cuts = vec![(0, graph.input().to_string())];
     for at in 1..count {

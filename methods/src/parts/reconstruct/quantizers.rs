@@ -15,9 +15,9 @@ pub(super) const SMALLEST: f32 = 1e-3;
 
 /// The grid of an activation, with a step that may be learned.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Activation {
+pub(crate) struct Activation {
     /// Step.
-    pub(super) step: f32,
+    pub(crate) step: f32,
     zero_point: i32,
     /// Largest code.
     pub(super) top: i32,
@@ -25,14 +25,14 @@ pub(super) struct Activation {
 }
 
 /// The grids of all activations.
-pub(super) struct Activations {
+pub(crate) struct Activations {
     by_root: BTreeMap<String, Activation>,
     /// For each value with a grid, the one whose grid it has.
     root: BTreeMap<String, String>,
 }
 
 impl Activations {
-    pub(super) fn new(
+    pub(crate) fn new(
         job: &Job<'_>,
         grids: &BTreeMap<String, Grid>,
         method: &'static str,
@@ -54,20 +54,20 @@ impl Activations {
     }
 
     /// The grid of a value and the name under which it is kept.
-    pub(super) fn of(&self, value: &str) -> Option<(&str, Activation)> {
+    pub(crate) fn of(&self, value: &str) -> Option<(&str, Activation)> {
         let root = self.root.get(value)?;
         Some((root, *self.by_root.get(root)?))
     }
 
     /// Sets a step.
-    pub(super) fn set(&mut self, root: &str, step: f32) {
+    pub(crate) fn set(&mut self, root: &str, step: f32) {
         if let Some(grid) = self.by_root.get_mut(root) {
             grid.step = step;
         }
     }
 
     /// The grids with the steps of now.
-    pub(super) fn into_grids(self, mut grids: BTreeMap<String, Grid>) -> BTreeMap<String, Grid> {
+    pub(crate) fn into_grids(self, mut grids: BTreeMap<String, Grid>) -> BTreeMap<String, Grid> {
         for (value, grid) in &mut grids {
             if let Some((_, now)) = self.of(value) {
                 grid.scale = vec![now.step];
@@ -91,7 +91,7 @@ impl Activation {
 
 /// Which values are quantized, of those that have a grid.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Which<'a> {
+pub(crate) enum Which<'a> {
     /// None.
     Nothing,
     /// This one.
@@ -102,7 +102,7 @@ pub(super) enum Which<'a> {
 
 impl Which<'_> {
     /// Whether a value is one of them.
-    pub(super) fn has(&self, value: &str) -> bool {
+    pub(crate) fn has(&self, value: &str) -> bool {
         match self {
             Which::Nothing => false,
             Which::Only(one) => value == *one,
@@ -123,7 +123,7 @@ pub(super) struct Drop {
 }
 
 /// The quantizers of activations.
-pub(super) struct Quantizers<'a> {
+pub(crate) struct Quantizers<'a> {
     activations: &'a Activations,
     which: Which<'a>,
     /// Steps on the tape that are learned, by root.
@@ -137,7 +137,7 @@ pub(super) struct Quantizers<'a> {
 
 impl<'a> Quantizers<'a> {
     /// Of steps that are not learned.
-    pub(super) fn new(activations: &'a Activations, which: Which<'a>) -> Self {
+    pub(crate) fn new(activations: &'a Activations, which: Which<'a>) -> Self {
         Self { activations, which, steps: None, drop: None, met: 0, failed: None }
     }
 
@@ -147,7 +147,7 @@ impl<'a> Quantizers<'a> {
     }
 
     /// An error if a value that was to be quantized is still in float.
-    pub(super) fn check(&self, method: &'static str) -> Result<(), MethodError> {
+    pub(crate) fn check(&self, method: &'static str) -> Result<(), MethodError> {
         match &self.failed {
             None => Ok(()),
             Some(value) => {
