@@ -44,8 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let params = method.card().resolve(&given)?;
     let (layers, found) = (graph.layers(), sites(&graph, &spec)?);
     let (graph, unfolded) = (&graph, &unfolded);
-    let job =
-        Job { graph, unfolded, layers: &layers, sites: &found, spec: &spec, params: &params };
+    let job = Job { graph, unfolded, layers: &layers, sites: &found, spec: &spec, params: &params };
     let vault = Vault::with_calibration(Arc::new(Noise::new(graph.image_dims())));
     let mut stages: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
     let (mut stage, mut last) = (String::new(), Instant::now());
