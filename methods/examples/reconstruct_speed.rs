@@ -1,5 +1,5 @@
 //! Our half of `scripts/bench-reconstruction`: milliseconds per iteration of a reconstructing
-//! method, as one line of JSON.
+//! method, by the clock and of the processor, as one line of JSON.
 //!
 //! Times lie between the calls by which the method reports its progress inside a piece. The first
 //! interval of a piece, and pieces whose network is not a residual block's, are left out.
@@ -46,22 +46,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (graph, unfolded) = (&graph, &unfolded);
     let job = Job { graph, unfolded, layers: &layers, sites: &found, spec: &spec, params: &params };
     let vault = Vault::with_calibration(Arc::new(Noise::new(graph.image_dims())));
-    let mut stages: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
-    let (mut stage, mut last) = (String::new(), Instant::now());
+    let mut stages: BTreeMap<String, Vec<Vec<[f64; 2]>>> = BTreeMap::new();
+    let (mut stage, mut last) = (String::new(), (Instant::now(), cpu_ms()));
     let mut progress = |done: usize, _: usize, what: &str| {
         if what != "reconstruction" {
             stage = what.to_string();
             return;
         }
-        let now = Instant::now();
+        let now = (Instant::now(), cpu_ms());
         let pieces = stages.entry(stage.clone()).or_default();
         if done == 0 {
             pieces.push(Vec::new());
         }
         if let Some(times) = pieces.last_mut().filter(|_| done > EVERY) {
-            times.push((now - last).as_secs_f64() * 1e3 / EVERY as f64);
+            let wall = (now.0 - last.0).as_secs_f64() * 1e3;
+            times.push([wall, now.1 - last.1].map(|ms| ms / EVERY as f64));
         }
-        last = Instant::now();
+        last = now;
     };
     let engine = Engine::new(Runtime::load()?, threads.parse()?);
     let cancelled = AtomicBool::new(false);
@@ -70,11 +71,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let means = stages.iter().map(|(stage, pieces)| {
         // The stem and the head are not blocks.
         let inner = &pieces[1..pieces.len() - 1];
-        let times: Vec<f64> = inner.iter().flatten().copied().collect();
-        format!("\"{stage}\":{:.4}", times.iter().sum::<f64>() / times.len().max(1) as f64)
+        let times: Vec<[f64; 2]> = inner.iter().flatten().copied().collect();
+        let mean = |i: usize| times.iter().map(|t| t[i]).sum::<f64>() / times.len().max(1) as f64;
+        format!("\"{stage}\":[{:.4},{:.4}]", mean(0), mean(1))
     });
     println!("{{{}}}", means.collect::<Vec<_>>().join(","));
     Ok(())
+}
+
+/// Milliseconds of the processor that this process has used; zero where the system does not tell.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // What follows the name, which may hold anything, in hundredths of a second.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after.split_whitespace().skip(11).take(2);
+    fields.filter_map(|f| f.parse::<f64>().ok()).sum::<f64>() * 10.0
 }
 
 /// Random images.

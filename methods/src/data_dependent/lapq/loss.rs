@@ -80,7 +80,7 @@ impl<'a> Loss<'a> {
             })?;
             batches.push(Batch { image, labels: data.labels(&positions), known: None });
         }
-        let pieces = blocks(job.graph, job.layers)?;
+        let pieces = blocks(job)?;
         let stretched = stretched(job, &pieces);
         let mut loss = Self {
             job,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quantbench_core::Tensor;
-use quantbench_engine::autodiff::ops::{Chance, relu, squared_error, total};
+use quantbench_engine::autodiff::ops::{Chance, picked_error, total};
 use quantbench_engine::autodiff::optim::{
     Adam, Group, Optimizer, Parameters, Rule, Schedule, Shape,
 };
@@ -151,14 +151,10 @@ impl<'a> Learner<'a> {
             regulariser: regulariser(&settings.teach, at, lesson.iterations),
             indecision: Vec::new(),
         };
-        let mut output = self.forward(tape, vars, mixed(lesson, drop, picked), &mut sites)?;
-        if lesson.rectified {
-            output = relu(tape, output);
-        }
-        let target = lesson.target.gather(picked);
+        let output = self.forward(tape, vars, mixed(lesson, drop, picked), &mut sites)?;
+        let error = picked_error(tape, output, lesson.target, picked, lesson.rectified);
         let changed = "a part's output changes its shape when it is quantized";
-        let error =
-            squared_error(tape, output, target, None).ok_or_else(|| unfit(method, changed))?;
+        let error = error.ok_or_else(|| unfit(method, changed))?;
         let mut terms = vec![(error, 1.0)];
         terms.extend(sites.indecision.drain(..).map(|var| (var, 1.0)));
         if let Some(behind) = lesson.behind {
@@ -323,11 +319,11 @@ fn on_tape(tape: &mut Tape, optimizer: Option<&Optimizer>) -> BTreeMap<String, V
 
 /// The inputs of a batch, some numbers from the FP32 network.
 fn mixed(lesson: &Lesson<'_>, drop: Option<Drop>, picked: &[usize]) -> Map {
-    let seen = lesson.seen.gather(picked);
-    let Some(drop) = drop else { return seen };
-    let float = lesson.float.gather(picked);
-    let chance = Chance::new(drop.seed, drop.at, 0);
-    chance.mix(&float, &seen, drop.share).unwrap_or(seen)
+    let mixed = drop.and_then(|drop| {
+        let chance = Chance::new(drop.seed, drop.at, 0);
+        chance.mix(lesson.float, lesson.seen, picked, drop.share)
+    });
+    mixed.unwrap_or_else(|| lesson.seen.gather(picked))
 }
 
 /// Exponent and weight of the regulariser; none during the warm-up.

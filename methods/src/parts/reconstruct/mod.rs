@@ -18,8 +18,8 @@ mod straight;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quantbench_core::{Grid, ImageSource, Levels};
-use quantbench_engine::autodiff::{Device, Network};
-use quantbench_graph::{Artefact, Graph};
+use quantbench_engine::autodiff::Device;
+use quantbench_graph::Artefact;
 
 use crate::contract::{Context, Job, MethodError};
 use crate::parts::calibrate::activation_grids;
@@ -51,7 +51,7 @@ pub(crate) fn reconstruct(
         notes: start.notes,
     };
     let mut work = Work { job, settings, device: Device::new(), state };
-    let pieces = blocks(job.graph, job.layers)?;
+    let pieces = blocks(job)?;
     let image = work.image(images)?;
     work.weights(&pieces, &image, cx)?;
     if let Steps::Afterwards { iterations, rate } = settings.steps {
@@ -68,13 +68,6 @@ pub(crate) fn reconstruct(
 
 fn unfit(method: &'static str, reason: &str) -> MethodError {
     MethodError::Unfit { method, reason: reason.to_string() }
-}
-
-/// A network of a part of a graph in which all named values are computed as they stand.
-fn network(graph: &Graph) -> Result<Network, MethodError> {
-    let names: Vec<&str> =
-        graph.nodes().iter().flat_map(|n| &n.output).map(String::as_str).collect();
-    Ok(Network::new(graph, &names)?)
 }
 
 /// Smallest and largest code.

@@ -3,10 +3,9 @@
 use std::ops::Range;
 
 use quantbench_engine::autodiff::Network;
+use quantbench_graph::Graph;
 use quantbench_graph::ops::node_name;
-use quantbench_graph::{Graph, Layer};
 
-use super::network;
 use crate::contract::{Job, MethodError};
 
 /// Functions that belong to the layer before them.
@@ -30,9 +29,10 @@ impl Piece {
         nodes: Range<usize>,
         input: &str,
         output: &str,
+        named: &[&str],
     ) -> Result<Self, MethodError> {
         let part = graph.segment(nodes.clone(), &[output.to_string()])?;
-        let network = network(&part)?;
+        let network = Network::new(&part, named)?;
         Ok(Self { nodes, input: input.to_string(), output: output.to_string(), network })
     }
 }
@@ -41,7 +41,9 @@ impl Piece {
 ///
 /// What has no layer of its own goes with the piece before it if it is an activation function,
 /// else with the piece after it.
-pub(crate) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, MethodError> {
+pub(crate) fn blocks(job: &Job<'_>) -> Result<Vec<Piece>, MethodError> {
+    let (graph, layers) = (job.graph, job.layers);
+    let named = named(job);
     let count = graph.nodes().len();
     let mut cuts = vec![(0, graph.input().to_string())];
     for at in 1..count {
@@ -77,7 +79,19 @@ pub(crate) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, Meth
         let found = cuts.iter().find(|c| c.0 == at);
         found.map_or(graph.output(), |c| c.1.as_str())
     };
-    ranges.into_iter().map(|r| Piece::new(graph, r.clone(), value(r.start), value(r.end))).collect()
+    let piece = |r: Range<usize>| {
+        let (input, output) = (value(r.start), value(r.end));
+        Piece::new(graph, r, input, output, &named)
+    };
+    ranges.into_iter().map(piece).collect()
+}
+
+/// Values that have to be computed as they stand in the graph: those with quantizers, and those
+/// that layers read and give.
+fn named<'a>(job: &Job<'a>) -> Vec<&'a str> {
+    let sites = job.sites.activations.iter().map(|s| s.value.as_str());
+    let layers = job.layers.iter().flat_map(|l| [l.input.as_str(), l.output.as_str()]);
+    sites.chain(layers).collect()
 }
 
 /// A layer as a part of its own.
@@ -98,7 +112,7 @@ pub(super) fn layers_of<'a>(
     let graph = job.graph;
     let mut found = Vec::new();
     for layer in job.layers.iter().filter(|l| piece.nodes.contains(&l.node)) {
-        let part = Piece::new(graph, layer.node..layer.node + 1, &layer.input, &layer.output)?;
+        let part = Piece::new(graph, layer.node..layer.node + 1, &layer.input, &layer.output, &[])?;
         let readers = graph.consumers(&layer.output);
         let rectified = match readers.as_slice() {
             [reader] => graph.nodes()[*reader].op_type.as_deref() == Some("Relu"),
