@@ -29,6 +29,7 @@ pub use statistics::{Ask, Found, Gather, Statistics};
 /// Every method, in the order of the alphabet.
 pub static ALL: &[&dyn Method] = &[
     &data_dependent::aciq::Aciq,
+    &data_dependent::adaquant::AdaQuant,
     &data_dependent::adaround::AdaRound,
     &data_dependent::apot::APoT,
     &data_dependent::brecq::Brecq,
@@ -40,6 +41,7 @@ pub static ALL: &[&dyn Method] = &[
     &data_dependent::ewgs::Ewgs,
     &data_dependent::gptq::Gptq,
     &data_dependent::jacob::Jacob,
+    &data_dependent::lapq::Lapq,
     &data_dependent::lp::Lp,
     &data_dependent::lq_nets::LqNets,
     &data_dependent::lsq::Lsq,
@@ -49,6 +51,7 @@ pub static ALL: &[&dyn Method] = &[
     &data_dependent::n2uq::N2Uq,
     &data_dependent::obq::Obq,
     &data_dependent::pact::Pact,
+    &data_dependent::pd_quant::PdQuant,
     &data_dependent::percentile::Percentile,
     &data_dependent::qdrop::QDrop,
     &data_dependent::qil::Qil,

@@ -71,7 +71,7 @@ impl Recipe for AdaRound {
         data: Self::Data,
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
-        let settings = settings(job, Reach::Layer, Steps::Fixed, 0.0);
+        let settings = settings(job, CARD.name, Reach::Layer, Steps::Fixed, 0.0);
         reconstruct(job, data.images(), &settings, cx)
     }
 }

@@ -87,7 +87,7 @@ impl Recipe for Brecq {
             iterations: job.int("activation_iterations") as usize,
             rate: job.float("step_rate"),
         };
-        let settings = settings(job, Reach::Block, steps, 0.0);
+        let settings = settings(job, CARD.name, Reach::Block, steps, 0.0);
         reconstruct(job, data.images(), &settings, cx)
     }
 }

@@ -1,6 +1,7 @@
 //! Data-dependent methods: calibrated or trained on real images.
 
 pub mod aciq;
+pub mod adaquant;
 pub mod adaround;
 pub mod apot;
 pub mod brecq;
@@ -11,6 +12,7 @@ pub mod ewgs;
 pub mod fitted;
 pub mod gptq;
 pub mod jacob;
+pub mod lapq;
 pub mod lp;
 pub mod lq_nets;
 pub mod lsq;
@@ -20,6 +22,7 @@ pub mod mse;
 pub mod n2uq;
 pub mod obq;
 pub mod pact;
+pub mod pd_quant;
 pub mod percentile;
 pub mod qdrop;
 pub mod qil;

@@ -27,10 +27,10 @@
 //! X. Wei et al., "QDrop: Randomly dropping quantization for extremely low-bit post-training
 //! quantization", ICLR 2022, arXiv:2203.05740, algorithm 1.
 
-use quantbench_core::card::{Card, Default, Family, Param, ParamRange, WidthRange};
+use quantbench_core::card::{Card, Family, WidthRange};
 use quantbench_graph::Artefact;
 
-use super::reconstruction::{AFFINE, BATCH, LAMBDA, iterations, settings, step_rate};
+use super::reconstruction::{AFFINE, BATCH, DROP, LAMBDA, iterations, settings, step_rate};
 use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Unlabelled;
 use crate::parts::reconstruct::{Reach, Steps, reconstruct};
@@ -50,19 +50,7 @@ static CARD: Card = Card {
     widths: WidthRange { weights: (2, 8), ternary: false, activations: (2, 8) },
     granularity: "weights per output channel, activations per tensor",
     stochastic: true,
-    params: &[
-        iterations(20_000),
-        BATCH,
-        LAMBDA,
-        Param {
-            name: "drop",
-            help: "probability with which a number of an activation stays in float",
-            default: Default::Float(0.5),
-            range: ParamRange::Float(0.0, 1.0),
-        },
-        step_rate(4e-5),
-        AFFINE,
-    ],
+    params: &[iterations(20_000), BATCH, LAMBDA, DROP, step_rate(4e-5), AFFINE],
     departures: &["ranges of activations come from all images at once instead of 256"],
 };
 
@@ -80,7 +68,7 @@ impl Recipe for QDrop {
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
         let steps = Steps::Together { rate: job.float("step_rate") };
-        let settings = settings(job, Reach::Block, steps, job.float("drop") as f32);
+        let settings = settings(job, CARD.name, Reach::Block, steps, job.float("drop") as f32);
         reconstruct(job, data.images(), &settings, cx)
     }
 }

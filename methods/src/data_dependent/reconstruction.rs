@@ -4,7 +4,7 @@ use quantbench_core::card::{Default, Param, ParamRange};
 
 use crate::contract::Job;
 use crate::parts::ranges::WeightStyle;
-use crate::parts::reconstruct::{Reach, Settings, Steps};
+use crate::parts::reconstruct::{Reach, Rounds, Settings, Steps, Teach};
 
 /// The parameter by which weights get their grid; affine, as the released code of these methods.
 pub(super) const AFFINE: Param = Param { default: Default::Text("affine"), ..super::WEIGHTS };
@@ -23,6 +23,14 @@ pub(super) const LAMBDA: Param = Param {
     help: "weight of the regulariser that drives each weight to one of its two neighbours",
     default: Default::Float(0.01),
     range: ParamRange::Float(0.0, 10.0),
+};
+
+/// Probability of float.
+pub(super) const DROP: Param = Param {
+    name: "drop",
+    help: "probability with which a number of an activation stays in float",
+    default: Default::Float(0.5),
+    range: ParamRange::Float(0.0, 1.0),
 };
 
 /// Iterations per part.
@@ -45,19 +53,30 @@ pub(super) const fn step_rate(rate: f64) -> Param {
     }
 }
 
-/// The settings of a job: Adam at 1e-3 for the rounding, a fifth of the iterations without the
-/// regulariser, its exponent from 20 to 2.
-pub(super) fn settings(job: &Job<'_>, reach: Reach, steps: Steps, drop: f32) -> Settings {
+/// How roundings are learned: Adam at 1e-3, a fifth of the iterations without the regulariser, its
+/// exponent from 20 to 2.
+pub(super) fn rounds(job: &Job<'_>) -> Rounds {
+    Rounds { rate: 1e-3, lambda: job.float("lambda"), warm_up: 0.2, beta: (20.0, 2.0) }
+}
+
+/// The settings of a job that learns roundings.
+pub(super) fn settings(
+    job: &Job<'_>,
+    method: &'static str,
+    reach: Reach,
+    steps: Steps,
+    drop: f32,
+) -> Settings {
     Settings {
+        method,
         reach,
         iterations: job.int("iterations") as usize,
         batch: job.int("batch") as usize,
-        rate: 1e-3,
-        lambda: job.float("lambda"),
-        warm_up: 0.2,
-        beta: (20.0, 2.0),
+        teach: Teach::Rounding(rounds(job)),
         steps,
         drop,
+        difference: None,
+        correction: None,
         style: WeightStyle::from_name(job.choice("weights")),
     }
 }

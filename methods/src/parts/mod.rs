@@ -16,6 +16,7 @@ pub mod moments;
 pub mod noise;
 pub mod normal;
 pub mod patches;
+pub mod powell;
 pub mod probe;
 pub mod ranges;
 pub(crate) mod reconstruct;

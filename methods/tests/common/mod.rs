@@ -34,7 +34,7 @@ pub fn tiny() -> Graph {
 pub struct Pictures {
     dims: Vec<usize>,
     pub data: Vec<f32>,
-    labels: Vec<u16>,
+    pub labels: Vec<u16>,
 }
 
 impl Pictures {
@@ -74,7 +74,7 @@ impl LabelledSource for Pictures {
         &self.labels
     }
     fn classes(&self) -> usize {
-        1
+        usize::from(self.labels.iter().copied().max().unwrap_or(0)) + 1
     }
 }
 
@@ -91,8 +91,14 @@ pub fn label(method: &dyn Method, a: u8) -> String {
 }
 
 /// Parameters by which tests of methods that learn are short.
-const SHORT: &[(&str, i64)] =
-    &[("iterations", 20), ("activation_iterations", 20), ("epochs", 2), ("batch", 16)];
+const SHORT: &[(&str, i64)] = &[
+    ("iterations", 20),
+    ("activation_iterations", 20),
+    ("correction_iterations", 5),
+    ("epochs", 2),
+    ("batch", 16),
+    ("passes", 1),
+];
 
 /// The defaults of a method with some parameters replaced; learning is short.
 pub fn params(method: &dyn Method, given: &[(&str, ParamValue)]) -> Params {

@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quantbench_core::Tensor;
+use rayon::prelude::*;
 
 use super::isa::Isa;
 
@@ -136,9 +137,8 @@ impl Map {
     pub fn gather(&self, positions: &[usize]) -> Map {
         let mut out = self.device.dirty(MapShape { images: positions.len(), ..self.shape });
         let per_image = self.shape.per_image().max(1);
-        for (to, from) in out.chunks_mut(per_image).zip(positions) {
-            to.copy_from_slice(self.image(*from));
-        }
+        let pairs = out.par_chunks_mut(per_image).zip(positions);
+        pairs.for_each(|(to, from)| to.copy_from_slice(self.image(*from)));
         out
     }
 

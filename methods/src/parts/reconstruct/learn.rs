@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use quantbench_core::{QuantTensor, Tensor};
-use quantbench_engine::autodiff::ops::{Chance, relu, squared_error, total};
+use quantbench_core::Tensor;
+use quantbench_engine::autodiff::ops::{Chance, picked_error, total};
 use quantbench_engine::autodiff::optim::{
     Adam, Group, Optimizer, Parameters, Rule, Schedule, Shape,
 };
-use quantbench_engine::autodiff::{Device, Map, Tape, Value, Var};
+use quantbench_engine::autodiff::{Device, Gradients, Map, Tape, Value, Var};
 
+use super::difference::Behind;
+use super::learnable::{Learnable, Start};
 use super::pieces::Piece;
-use super::quantizers::{Activations, Learning};
-use super::rounding::Rounding;
-use super::{Settings, constants, unfit};
+use super::quantizers::{Drop, Learning, Quantizers, Which};
+use super::settings::{Rounds, Settings, Teach};
+use super::state::State;
+use super::unfit;
 use crate::contract::{Context, MethodError};
 
 /// What one part is taught.
@@ -26,39 +29,28 @@ pub(super) struct Lesson<'a> {
     pub(super) target: &'a Map,
     /// Whether a rectified linear unit follows before outputs are compared.
     pub(super) rectified: bool,
-    /// Whether the rounding of weights is learned.
+    /// Whether weights are learned.
     pub(super) weights: bool,
-    /// Whether activations are quantized.
-    pub(super) quantized: bool,
+    /// The bias, if that is to be learned with the weights.
+    pub(super) bias: Option<&'a str>,
+    /// Which activations are quantized.
+    pub(super) quantized: Which<'a>,
     pub(super) iterations: usize,
-    /// Learning rate of steps; none if they are not learned.
-    pub(super) steps: Option<f64>,
+    /// How steps of activations are learned; none if they are not.
+    pub(super) steps: Option<(Shape, f64)>,
+    /// The network behind, where its output counts.
+    pub(super) behind: Option<&'a Behind<'a>>,
 }
 
-/// Learns; gives notes about guards that acted.
+/// Learns, and adds what was learned to the state.
 pub(super) fn learn(
     device: &Device,
     settings: &Settings,
     lesson: &Lesson<'_>,
-    weights: &mut BTreeMap<String, QuantTensor>,
-    activations: &mut Activations,
+    state: &mut State,
     cx: &mut Context<'_>,
-) -> Result<Vec<String>, MethodError> {
-    let mut notes = Vec::new();
-    let rounding = roundings(lesson, weights);
-    let roots = roots(lesson, activations);
-    let schedule = match lesson.steps.filter(|_| !roots.is_empty() && lesson.iterations > 0) {
-        Some(rate) => {
-            Some(Schedule::new(Shape::Cosine { floor: 0.0 }, rate, 0, lesson.iterations)?)
-        }
-        None => None,
-    };
-    if (rounding.is_empty() && schedule.is_none()) || lesson.iterations == 0 {
-        return Ok(notes);
-    }
-    let mut variables = optimizer(rounding.iter().map(|(n, r)| (n.as_str(), r.first.clone())))?;
-    let steps = roots.iter().map(|(n, s)| (n.as_str(), Tensor::new(vec![1], vec![*s])));
-    let mut steps = if schedule.is_some() { optimizer(steps)? } else { None };
+) -> Result<(), MethodError> {
+    let Some(mut learner) = Learner::new(settings, lesson, state)? else { return Ok(()) };
     let count = lesson.seen.shape().images;
     let batch = settings.batch.min(count);
     let seed = cx.rng.below(u64::MAX);
@@ -68,114 +60,256 @@ pub(super) fn learn(
         }
         let picked: Vec<usize> = (0..batch).map(|_| cx.rng.below(count as u64) as usize).collect();
         let mut tape = Tape::new(device);
-        let input = mixed(lesson, settings.drop, &picked, Chance::new(seed, at as u64, 0));
-        let input = tape.constant(Value::Map(input));
-        let vars = on_tape(&mut tape, variables.as_ref());
-        let step_vars = on_tape(&mut tape, steps.as_ref());
-        let learned: BTreeMap<String, (&Rounding, Var)> =
-            rounding.iter().filter_map(|(n, r)| Some((n.clone(), (r, *vars.get(n)?)))).collect();
-        let parameters = constants(&mut tape, &lesson.piece.network);
-        let mut sites = Learning {
-            rounding: &learned,
-            weights,
-            activations: lesson.quantized.then_some(&*activations),
-            steps: &step_vars,
-            input: &lesson.piece.input,
-            drop: (settings.drop > 0.0).then_some((settings.drop, seed, at as u64)),
-            met: 0,
-            regulariser: beta(settings, at, lesson.iterations)
-                .map(|beta| (beta as f32, settings.lambda as f32)),
-            indecision: Vec::new(),
-        };
-        let inputs = BTreeMap::from([(lesson.piece.input.clone(), input)]);
-        let run = lesson.piece.network.run(&mut tape, inputs, &parameters, false, &mut sites)?;
-        let output = run.values.get(&lesson.piece.output).copied();
-        let mut output = output.ok_or_else(|| unfit("a part does not give its output"))?;
-        if lesson.rectified {
-            output = relu(&mut tape, output);
-        }
-        let target = lesson.target.gather(&picked);
-        let error = squared_error(&mut tape, output, target, None)
-            .ok_or_else(|| unfit("a part's output changes its shape when it is quantized"))?;
-        let mut terms = vec![(error, 1.0)];
-        terms.extend(sites.indecision.iter().map(|var| (*var, 1.0)));
-        let loss = total(&mut tape, &terms);
+        let vars = learner.on_tape(&mut tape);
+        let loss = learner.loss(&mut tape, &vars, &picked, seed, at)?;
         if !tape.scalar(loss).is_finite() {
             let what = format!("reconstruction up to {:?}, iteration {at},", lesson.piece.output);
             return Err(MethodError::NotFinite { what });
         }
-        let mut gradients = tape.backward(loss);
+        learner.step(tape.backward(loss), &vars, at)?;
+    }
+    learner.finish();
+    Ok(())
+}
+
+/// What is learned in a lesson.
+struct Learner<'a> {
+    settings: &'a Settings,
+    lesson: &'a Lesson<'a>,
+    state: &'a mut State,
+    /// The weights that are learned.
+    weights: BTreeMap<String, Learnable>,
+    variables: Option<Optimizer>,
+    steps: Option<(Optimizer, Schedule)>,
+    /// Parameters that are not learned, as the quantized network has them.
+    still: BTreeMap<String, Tensor>,
+}
+
+/// Parameters on a tape.
+struct Vars {
+    /// Those of the part.
+    part: BTreeMap<String, Var>,
+    /// Steps of activations.
+    steps: BTreeMap<String, Var>,
+}
+
+impl<'a> Learner<'a> {
+    /// None if there is nothing to learn.
+    fn new(
+        settings: &'a Settings,
+        lesson: &'a Lesson<'a>,
+        state: &'a mut State,
+    ) -> Result<Option<Self>, MethodError> {
+        let weights = learnables(settings, lesson, state);
+        let mut starts: Vec<Start> =
+            weights.iter().flat_map(|(name, l)| l.starts(name, &settings.teach)).collect();
+        if !starts.is_empty() {
+            starts.extend(bias(settings, lesson, state));
+        }
+        let variables = optimizer(starts)?;
+        let schedule = lesson.steps.clone().filter(|_| lesson.iterations > 0);
+        let steps = match schedule {
+            Some((shape, rate)) => optimizer(roots(lesson, state))?
+                .map(|o| Schedule::new(shape, rate, 0, lesson.iterations).map(|s| (o, s)))
+                .transpose()?,
+            None => None,
+        };
+        if (variables.is_none() && steps.is_none()) || lesson.iterations == 0 {
+            return Ok(None);
+        }
+        let mut still = state.parameters(&lesson.piece.network, true);
+        let learned = variables.iter().flat_map(|v| v.parameters().all());
+        learned.for_each(|p| drop(still.remove(p.name())));
+        Ok(Some(Self { settings, lesson, state, weights, variables, steps, still }))
+    }
+
+    fn on_tape(&self, tape: &mut Tape) -> Vars {
+        let mut part = on_tape(tape, self.variables.as_ref());
+        for (name, tensor) in &self.still {
+            part.insert(name.clone(), tape.constant(Value::Flat(tensor.clone())));
+        }
+        Vars { part, steps: on_tape(tape, self.steps.as_ref().map(|s| &s.0)) }
+    }
+
+    /// The loss of a batch.
+    fn loss(
+        &self,
+        tape: &mut Tape,
+        vars: &Vars,
+        picked: &[usize],
+        seed: u64,
+        at: usize,
+    ) -> Result<Var, MethodError> {
+        let (settings, lesson, method) = (self.settings, self.lesson, self.settings.method);
+        let drop = Drop { share: settings.drop, seed, at: at as u64 };
+        let drop = (settings.drop > 0.0).then_some(drop);
+        let quantizers = Quantizers::new(&self.state.activations, lesson.quantized);
+        let mut sites = Learning {
+            quantizers: quantizers.learning(&vars.steps, drop),
+            weights: &self.weights,
+            vars: &vars.part,
+            regulariser: regulariser(&settings.teach, at, lesson.iterations),
+            indecision: Vec::new(),
+        };
+        let output = self.forward(tape, vars, mixed(lesson, drop, picked), &mut sites)?;
+        let error = picked_error(tape, output, lesson.target, picked, lesson.rectified);
+        let changed = "a part's output changes its shape when it is quantized";
+        let error = error.ok_or_else(|| unfit(method, changed))?;
+        let mut terms = vec![(error, 1.0)];
+        terms.extend(sites.indecision.drain(..).map(|var| (var, 1.0)));
+        if let Some(behind) = lesson.behind {
+            // Without numbers of the FP32 network's in its input.
+            sites.regulariser = None;
+            let output = self.forward(tape, vars, lesson.seen.gather(picked), &mut sites)?;
+            terms.push(behind.loss(tape, output, picked, method)?);
+        }
+        Ok(total(tape, &terms))
+    }
+
+    /// The output of the part.
+    fn forward(
+        &self,
+        tape: &mut Tape,
+        vars: &Vars,
+        input: Map,
+        sites: &mut Learning<'_>,
+    ) -> Result<Var, MethodError> {
+        let piece = self.lesson.piece;
+        let input = tape.constant(Value::Map(input));
+        let inputs = BTreeMap::from([(piece.input.clone(), input)]);
+        let run = piece.network.run(tape, inputs, &vars.part, false, sites)?;
+        sites.quantizers.check(self.settings.method)?;
+        let output = run.values.get(&piece.output).copied();
+        output.ok_or_else(|| unfit(self.settings.method, "a part does not give its output"))
+    }
+
+    /// Moves everything along its gradient.
+    fn step(&mut self, gradients: Gradients, vars: &Vars, at: usize) -> Result<(), MethodError> {
+        let mut gradients = gradients;
         let mut take = |optimizer: &Optimizer, vars: &BTreeMap<String, Var>| {
             let all = optimizer.parameters().all().iter();
             all.map(|p| gradients.flat(*vars.get(p.name())?)).collect::<Vec<_>>()
         };
-        if let Some(variables) = &mut variables {
-            let found = take(variables, &vars);
-            variables.step(&found, settings.rate)?;
+        if let Some(variables) = &mut self.variables {
+            let found = take(variables, &vars.part);
+            variables.step(&found, 1.0)?;
+            let weights = &self.weights;
+            self.state.guarded +=
+                guard(variables, |v| weights.iter().find_map(|(n, l)| l.smallest(n, v)));
         }
-        if let (Some(steps), Some(schedule)) = (&mut steps, &schedule) {
-            let found = take(steps, &step_vars);
+        if let Some((steps, schedule)) = &mut self.steps {
+            let found = take(steps, &vars.steps);
             steps.step(&found, schedule.rate(at)?)?;
-        }
-        if let Some(steps) = &steps {
+            let activations = &self.state.activations;
+            let smallest = |name: &str| Some(vec![activations.of(name)?.1.smallest()]);
+            self.state.guarded += guard(steps, smallest);
             for parameter in steps.parameters().all() {
-                if activations.set(parameter.name(), parameter.value().data[0]) {
-                    notes.push(format!("the step of {:?} became too small", parameter.name()));
+                self.state.activations.set(parameter.name(), parameter.value().data[0]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the weights that were learned.
+    fn finish(self) {
+        let state = self.state;
+        if let Some(variables) = &self.variables {
+            let learned = variables.parameters();
+            for (name, learnable) in &self.weights {
+                let Some((hard, open)) = learnable.harden(name, learned) else { continue };
+                if open > 0.01 {
+                    let open = 100.0 * open;
+                    state.notes.push(format!("{name}: {open:.1} % of the weights had not decided"));
                 }
+                state.weights.insert(name.clone(), hard);
+                state.learned.insert(name.clone());
+            }
+            for bias in self.lesson.bias.into_iter().filter(|b| learned.find(b).is_some()) {
+                let value = learned.find(bias).map(|at| learned.all()[at].value().clone());
+                state.biases.extend(value.map(|v| (bias.to_string(), v)));
+                state.learned.insert(bias.to_string());
             }
         }
-    }
-    if let Some(variables) = &variables {
-        for (name, rounding) in &rounding {
-            let Some(at) = variables.parameters().find(name) else { continue };
-            let (hard, open) = rounding.harden(variables.parameters().all()[at].value());
-            if open > 0.01 {
-                notes.push(format!("{name}: {:.1} % of the weights had not decided", 100.0 * open));
-            }
-            weights.insert(name.clone(), hard);
+        if let (Some((steps, _)), Which::Only(_)) = (&self.steps, self.lesson.quantized) {
+            let roots = steps.parameters().all().iter().map(|p| p.name().to_string());
+            state.learned.extend(roots);
         }
     }
-    notes.dedup();
-    Ok(notes)
 }
 
-/// The weights whose rounding is learned.
-fn roundings(
+/// The weights that are learned.
+fn learnables(
+    settings: &Settings,
     lesson: &Lesson<'_>,
-    weights: &BTreeMap<String, QuantTensor>,
-) -> BTreeMap<String, Rounding> {
+    state: &State,
+) -> BTreeMap<String, Learnable> {
     let parameters = lesson.piece.network.parameters().iter().filter(|_| lesson.weights);
     parameters
+        .filter(|(name, _)| !state.learned.contains(*name))
         .filter_map(|(name, tensor)| {
-            Some((name.clone(), Rounding::new(tensor, weights.get(name)?)?))
+            let quantized = state.weights.get(name)?;
+            Some((name.clone(), Learnable::new(&settings.teach, tensor, quantized)?))
         })
         .collect()
 }
 
-/// The grids of the activations of a piece, with their steps.
-fn roots(lesson: &Lesson<'_>, activations: &Activations) -> BTreeMap<String, f32> {
-    let values = lesson.piece.network.values().filter(|v| *v != lesson.piece.input);
-    values
-        .filter_map(|value| activations.of(value))
-        // A grid that the input shares is not this piece's to change.
-        .filter(|(root, _)| activations.of(&lesson.piece.input).is_none_or(|(r, _)| r != *root))
-        .map(|(root, grid)| (root.to_string(), grid.step))
-        .collect()
+/// The bias, where it is learned.
+fn bias(settings: &Settings, lesson: &Lesson<'_>, state: &State) -> Option<Start> {
+    let Teach::Straight { bias_rate, .. } = settings.teach else { return None };
+    let name = lesson.bias.filter(|name| !state.learned.contains(*name))?;
+    let value = lesson.piece.network.parameters().get(name)?.clone();
+    Some(Start { name: name.to_string(), value, rate: bias_rate })
 }
 
-fn optimizer<'a>(
-    tensors: impl Iterator<Item = (&'a str, Tensor)>,
-) -> Result<Option<Optimizer>, MethodError> {
-    let mut parameters = Parameters::new();
-    let group =
-        parameters.add_group(Group { name: "all".to_string(), rate: 1.0, weight_decay: 0.0 })?;
-    for (name, tensor) in tensors {
-        parameters.add(group, name, tensor)?;
+/// The steps of a part's activations that are learned, under the names of their roots.
+fn roots(lesson: &Lesson<'_>, state: &State) -> Vec<Start> {
+    let activations = &state.activations;
+    let start = |root: &str, step: f32, rate| Start {
+        name: root.to_string(),
+        value: Tensor::new(vec![1], vec![step]),
+        rate,
+    };
+    if let Which::Only(input) = lesson.quantized {
+        let own = activations.of(input).filter(|(root, _)| *root == input);
+        let own = own.filter(|(root, _)| !state.learned.contains(*root));
+        // Its rate is that of the range.
+        return own.map(|(r, g)| start(r, g.step, 1.0 / f64::from(g.top))).into_iter().collect();
     }
-    if parameters.all().is_empty() {
+    let input = activations.of(&lesson.piece.input).map(|(root, _)| root);
+    let values = lesson.piece.network.values().filter(|v| *v != lesson.piece.input);
+    // A grid that the input shares is not this piece's to change.
+    let found = values.filter_map(|v| activations.of(v)).filter(|(root, _)| Some(*root) != input);
+    let found: BTreeMap<&str, f32> = found.map(|(root, grid)| (root, grid.step)).collect();
+    found.into_iter().map(|(root, step)| start(root, step, 1.0)).collect()
+}
+
+/// Adam with a rate for each parameter, as a multiple of that of a step; none without any.
+fn optimizer(starts: Vec<Start>) -> Result<Option<Optimizer>, MethodError> {
+    if starts.is_empty() {
         return Ok(None);
     }
+    let mut parameters = Parameters::new();
+    for Start { name, value, rate } in starts {
+        let group = parameters.add_group(Group { name: name.clone(), rate, weight_decay: 0.0 })?;
+        parameters.add(group, &name, value)?;
+    }
     Ok(Some(Optimizer::new(Rule::Adam(Adam::default()), parameters)?))
+}
+
+/// Keeps parameters at or above the smallest values that they may have, in the optimizer itself,
+/// so that it goes on from there; gives how often that was needed.
+fn guard(optimizer: &mut Optimizer, smallest: impl Fn(&str) -> Option<Vec<f32>>) -> usize {
+    let mut guarded = 0;
+    for (name, values) in optimizer.values_mut() {
+        let Some(smallest) = smallest(name) else { continue };
+        for (value, smallest) in values.iter_mut().zip(smallest) {
+            if *value < smallest {
+                *value = smallest;
+                guarded += 1;
+            }
+        }
+    }
+    guarded
 }
 
 fn on_tape(tape: &mut Tape, optimizer: Option<&Optimizer>) -> BTreeMap<String, Var> {
@@ -184,19 +318,49 @@ fn on_tape(tape: &mut Tape, optimizer: Option<&Optimizer>) -> BTreeMap<String, V
 }
 
 /// The inputs of a batch, some numbers from the FP32 network.
-fn mixed(lesson: &Lesson<'_>, drop: f32, picked: &[usize], chance: Chance) -> Map {
-    let seen = lesson.seen.gather(picked);
-    if drop <= 0.0 {
-        return seen;
-    }
-    let float = lesson.float.gather(picked);
-    chance.mix(&float, &seen, drop).unwrap_or(seen)
+fn mixed(lesson: &Lesson<'_>, drop: Option<Drop>, picked: &[usize]) -> Map {
+    let mixed = drop.and_then(|drop| {
+        let chance = Chance::new(drop.seed, drop.at, 0);
+        chance.mix(lesson.float, lesson.seen, picked, drop.share)
+    });
+    mixed.unwrap_or_else(|| lesson.seen.gather(picked))
 }
 
-/// The exponent of the regulariser; none during the warm-up.
-fn beta(settings: &Settings, at: usize, iterations: usize) -> Option<f64> {
-    let (first, last) = settings.beta;
+/// Exponent and weight of the regulariser; none during the warm-up.
+fn regulariser(teach: &Teach, at: usize, iterations: usize) -> Option<(f32, f32)> {
+    let Teach::Rounding(Rounds { lambda, warm_up, beta: (first, last), .. }) = *teach else {
+        return None;
+    };
     let (at, all) = (at as f64, iterations as f64);
-    let warm = settings.warm_up * all;
-    (at >= warm).then(|| first + (last - first) * (at - warm) / (all - warm).max(1.0))
+    let warm = warm_up * all;
+    let beta = first + (last - first) * (at - warm) / (all - warm).max(1.0);
+    (at >= warm).then_some((beta as f32, lambda as f32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_parameter_goes_on_from_its_smallest_value() {
+        let tensors = [("a", 1.0f32), ("b", 1.0)];
+        let starts = tensors.map(|(n, v)| Start {
+            name: n.to_string(),
+            value: Tensor::new(vec![1], vec![v]),
+            rate: 0.7,
+        });
+        let mut optimizer = optimizer(starts.into()).unwrap().unwrap();
+        let smallest = |name: &str| (name == "a").then(|| vec![0.5f32]);
+        let down = Some(Tensor::new(vec![1], vec![1.0]));
+        let up = Some(Tensor::new(vec![1], vec![-8.0]));
+        optimizer.step(&[down.clone(), down], 1.0).unwrap();
+        assert_eq!(guard(&mut optimizer, smallest), 1);
+        let values = |o: &Optimizer| [0, 1].map(|i| o.parameters().all()[i].value().data[0]);
+        assert_eq!(values(&optimizer)[0], 0.5);
+        assert!((values(&optimizer)[1] - 0.3).abs() < 1e-5);
+        // Without writing back, the next step would begin below.
+        optimizer.step(&[up, None], 1.0).unwrap();
+        assert_eq!(guard(&mut optimizer, smallest), 0);
+        assert!(values(&optimizer)[0] > 0.9);
+    }
 }

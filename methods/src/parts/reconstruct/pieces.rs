@@ -3,25 +3,24 @@
 use std::ops::Range;
 
 use quantbench_engine::autodiff::Network;
+use quantbench_graph::Graph;
 use quantbench_graph::ops::node_name;
-use quantbench_graph::{Graph, Layer};
 
-use super::network;
-use crate::contract::MethodError;
+use crate::contract::{Job, MethodError};
 
 /// Functions that belong to the layer before them.
 const ACTIVATIONS: &[&str] = &["Clip", "HardSwish", "LeakyRelu", "Relu", "Sigmoid"];
 
 /// A part with one input and one output.
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// Its nodes in the graph.
-    pub(super) nodes: Range<usize>,
+    pub(crate) nodes: Range<usize>,
     /// The value that it reads.
-    pub(super) input: String,
+    pub(crate) input: String,
     /// The value that it gives.
-    pub(super) output: String,
+    pub(crate) output: String,
     /// The part, ready to run.
-    pub(super) network: Network,
+    pub(crate) network: Network,
 }
 
 impl Piece {
@@ -30,9 +29,10 @@ impl Piece {
         nodes: Range<usize>,
         input: &str,
         output: &str,
+        named: &[&str],
     ) -> Result<Self, MethodError> {
         let part = graph.segment(nodes.clone(), &[output.to_string()])?;
-        let network = network(&part)?;
+        let network = Network::new(&part, named)?;
         Ok(Self { nodes, input: input.to_string(), output: output.to_string(), network })
     }
 }
@@ -41,7 +41,9 @@ impl Piece {
 ///
 /// What has no layer of its own goes with the piece before it if it is an activation function,
 /// else with the piece after it.
-pub(super) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, MethodError> {
+pub(crate) fn blocks(job: &Job<'_>) -> Result<Vec<Piece>, MethodError> {
+    let (graph, layers) = (job.graph, job.layers);
+    let named = named(job);
     let count = graph.nodes().len();
     let mut cuts = vec![(0, graph.input().to_string())];
     for at in 1..count {
@@ -77,29 +79,51 @@ pub(super) fn blocks(graph: &Graph, layers: &[Layer]) -> Result<Vec<Piece>, Meth
         let found = cuts.iter().find(|c| c.0 == at);
         found.map_or(graph.output(), |c| c.1.as_str())
     };
-    ranges.into_iter().map(|r| Piece::new(graph, r.clone(), value(r.start), value(r.end))).collect()
+    let piece = |r: Range<usize>| {
+        let (input, output) = (value(r.start), value(r.end));
+        Piece::new(graph, r, input, output, &named)
+    };
+    ranges.into_iter().map(piece).collect()
 }
 
-/// The layers of a piece, each with whether only a rectified linear unit reads it.
-pub(super) fn layers_of(
-    graph: &Graph,
-    layers: &[Layer],
+/// Values that have to be computed as they stand in the graph: those with quantizers, and those
+/// that layers read and give.
+fn named<'a>(job: &Job<'a>) -> Vec<&'a str> {
+    let sites = job.sites.activations.iter().map(|s| s.value.as_str());
+    let layers = job.layers.iter().flat_map(|l| [l.input.as_str(), l.output.as_str()]);
+    sites.chain(layers).collect()
+}
+
+/// A layer as a part of its own.
+pub(super) struct Alone<'a> {
+    pub(super) piece: Piece,
+    /// Whether only a rectified linear unit reads it.
+    pub(super) rectified: bool,
+    /// Initializer of its bias.
+    pub(super) bias: Option<&'a str>,
+}
+
+/// The layers of a piece.
+pub(super) fn layers_of<'a>(
+    job: &Job<'a>,
     piece: &Piece,
-) -> Result<Vec<(Piece, bool)>, MethodError> {
+    method: &'static str,
+) -> Result<Vec<Alone<'a>>, MethodError> {
+    let graph = job.graph;
     let mut found = Vec::new();
-    for layer in layers.iter().filter(|l| piece.nodes.contains(&l.node)) {
-        let part = Piece::new(graph, layer.node..layer.node + 1, &layer.input, &layer.output)?;
+    for layer in job.layers.iter().filter(|l| piece.nodes.contains(&l.node)) {
+        let part = Piece::new(graph, layer.node..layer.node + 1, &layer.input, &layer.output, &[])?;
         let readers = graph.consumers(&layer.output);
         let rectified = match readers.as_slice() {
             [reader] => graph.nodes()[*reader].op_type.as_deref() == Some("Relu"),
             _ => false,
         };
-        found.push((part, rectified));
+        found.push(Alone { piece: part, rectified, bias: layer.bias.as_deref() });
     }
     if found.is_empty() {
         let node = graph.nodes().get(piece.nodes.start).map_or("", node_name);
         let reason = format!("the part from node {node:?} on has no layer");
-        return Err(MethodError::Unfit { method: "reconstruction", reason });
+        return Err(MethodError::Unfit { method, reason });
     }
     Ok(found)
 }

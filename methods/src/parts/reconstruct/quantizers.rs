@@ -2,42 +2,47 @@
 
 use std::collections::BTreeMap;
 
-use quantbench_core::{Grid, QuantTensor, Tensor};
+use quantbench_core::{Grid, Tensor};
 use quantbench_engine::autodiff::ops::{Affine, Chance, fake_quantize};
 use quantbench_engine::autodiff::{Sites, Tape, Value, Var};
 
 use super::ends;
-use super::rounding::{Rounding, soften};
+use super::learnable::Learnable;
 use crate::contract::{Job, MethodError};
 
 /// Smallest step that learning may reach, as a share of the one that it began with.
-const SMALLEST: f32 = 1e-3;
+pub(super) const SMALLEST: f32 = 1e-3;
 
 /// The grid of an activation, with a step that may be learned.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Activation {
+pub(crate) struct Activation {
     /// Step.
-    pub(super) step: f32,
+    pub(crate) step: f32,
     zero_point: i32,
-    top: i32,
+    /// Largest code.
+    pub(super) top: i32,
     first: f32,
 }
 
 /// The grids of all activations.
-pub(super) struct Activations {
+pub(crate) struct Activations {
     by_root: BTreeMap<String, Activation>,
     /// For each value with a grid, the one whose grid it has.
     root: BTreeMap<String, String>,
 }
 
 impl Activations {
-    pub(super) fn new(job: &Job<'_>, grids: &BTreeMap<String, Grid>) -> Result<Self, MethodError> {
+    pub(crate) fn new(
+        job: &Job<'_>,
+        grids: &BTreeMap<String, Grid>,
+        method: &'static str,
+    ) -> Result<Self, MethodError> {
         let (mut by_root, mut root) = (BTreeMap::new(), BTreeMap::new());
         for site in &job.sites.activations {
             let Some(grid) = grids.get(&site.value) else { continue };
             let Some((0, top)) = ends(grid) else {
                 let reason = format!("the grid of {:?} is not unsigned and affine", site.value);
-                return Err(MethodError::Unfit { method: "reconstruction", reason });
+                return Err(MethodError::Unfit { method, reason });
             };
             let owner = site.shares.map_or(&site.value, |i| &job.sites.activations[i].value);
             root.insert(site.value.clone(), owner.clone());
@@ -49,22 +54,20 @@ impl Activations {
     }
 
     /// The grid of a value and the name under which it is kept.
-    pub(super) fn of(&self, value: &str) -> Option<(&str, Activation)> {
+    pub(crate) fn of(&self, value: &str) -> Option<(&str, Activation)> {
         let root = self.root.get(value)?;
         Some((root, *self.by_root.get(root)?))
     }
 
-    /// Sets a learned step, or the smallest one that is allowed; gives whether that was needed.
-    pub(super) fn set(&mut self, root: &str, step: f32) -> bool {
-        let Some(grid) = self.by_root.get_mut(root) else { return false };
-        let smallest = grid.first * SMALLEST;
-        let guarded = step < smallest || step.is_nan();
-        grid.step = if guarded { smallest } else { step };
-        guarded
+    /// Sets a step.
+    pub(crate) fn set(&mut self, root: &str, step: f32) {
+        if let Some(grid) = self.by_root.get_mut(root) {
+            grid.step = step;
+        }
     }
 
     /// The grids with the steps of now.
-    pub(super) fn into_grids(self, mut grids: BTreeMap<String, Grid>) -> BTreeMap<String, Grid> {
+    pub(crate) fn into_grids(self, mut grids: BTreeMap<String, Grid>) -> BTreeMap<String, Grid> {
         for (value, grid) in &mut grids {
             if let Some((_, now)) = self.of(value) {
                 grid.scale = vec![now.step];
@@ -75,70 +78,114 @@ impl Activations {
 }
 
 impl Activation {
-    /// The grid for a tape, the gradient of its step times `rate`.
+    /// The smallest step that learning may reach.
+    pub(super) fn smallest(&self) -> f32 {
+        self.first * SMALLEST
+    }
+
+    /// The grid for a tape.
     fn affine(&self, float: Option<(f32, Chance)>) -> Affine {
         Affine { zero_point: self.zero_point, top: self.top, rate: 1.0, float }
     }
 }
 
-/// Quantizers that are not learned.
-pub(super) struct Fixed<'a> {
-    weights: Option<&'a BTreeMap<String, QuantTensor>>,
-    activations: Option<&'a Activations>,
-    /// A value that is quantized already.
-    input: &'a str,
+/// Which values are quantized, of those that have a grid.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Which<'a> {
+    /// None.
+    Nothing,
+    /// This one.
+    Only(&'a str),
+    /// All but this one, which is quantized already or to stay as it is.
+    AllBut(&'a str),
 }
 
-impl<'a> Fixed<'a> {
-    pub(super) fn new(
-        weights: &'a BTreeMap<String, QuantTensor>,
-        activations: &'a Activations,
-        with_weights: bool,
-        with_activations: bool,
-        input: &'a str,
-    ) -> Self {
-        Self {
-            weights: with_weights.then_some(weights),
-            activations: with_activations.then_some(activations),
-            input,
+impl Which<'_> {
+    /// Whether a value is one of them.
+    pub(crate) fn has(&self, value: &str) -> bool {
+        match self {
+            Which::Nothing => false,
+            Which::Only(one) => value == *one,
+            Which::AllBut(one) => value != *one,
         }
     }
 }
 
-impl Sites for Fixed<'_> {
-    fn weight(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        match self.weights.and_then(|w| w.get(name)) {
-            Some(weights) => tape.constant(Value::Flat(weights.dequantize())),
-            None => value,
-        }
+/// Some of an activation's numbers stay in float.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drop {
+    /// Which share.
+    pub(super) share: f32,
+    /// Seed of the choice.
+    pub(super) seed: u64,
+    /// The iteration.
+    pub(super) at: u64,
+}
+
+/// The quantizers of activations.
+pub(crate) struct Quantizers<'a> {
+    activations: &'a Activations,
+    which: Which<'a>,
+    /// Steps on the tape that are learned, by root.
+    steps: Option<&'a BTreeMap<String, Var>>,
+    drop: Option<Drop>,
+    /// Quantizers met so far.
+    met: u64,
+    /// A value whose quantizer could not be applied.
+    failed: Option<String>,
+}
+
+impl<'a> Quantizers<'a> {
+    /// Of steps that are not learned.
+    pub(crate) fn new(activations: &'a Activations, which: Which<'a>) -> Self {
+        Self { activations, which, steps: None, drop: None, met: 0, failed: None }
     }
 
+    /// Of steps of which some are learned, while some numbers stay in float.
+    pub(super) fn learning(self, steps: &'a BTreeMap<String, Var>, drop: Option<Drop>) -> Self {
+        Self { steps: Some(steps), drop, ..self }
+    }
+
+    /// An error if a value that was to be quantized is still in float.
+    pub(crate) fn check(&self, method: &'static str) -> Result<(), MethodError> {
+        match &self.failed {
+            None => Ok(()),
+            Some(value) => {
+                let reason = format!("the grid of {value:?} has no single step");
+                Err(MethodError::Unfit { method, reason })
+            }
+        }
+    }
+}
+
+impl Sites for Quantizers<'_> {
     fn value(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        if name == self.input {
+        if !self.which.has(name) {
             return value;
         }
-        let Some((_, grid)) = self.activations.and_then(|a| a.of(name)) else { return value };
-        let step = tape.constant(Value::Flat(Tensor::new(vec![1], vec![grid.step])));
-        fake_quantize(tape, value, step, grid.affine(None)).unwrap_or(value)
+        let Some((root, grid)) = self.activations.of(name) else { return value };
+        let step = match self.steps.and_then(|steps| steps.get(root)) {
+            Some(step) => *step,
+            None => tape.constant(Value::Flat(Tensor::new(vec![1], vec![grid.step]))),
+        };
+        self.met += 1;
+        let float = self.drop.map(|d| (d.share, Chance::new(d.seed, d.at, self.met)));
+        let done = fake_quantize(tape, value, step, grid.affine(float));
+        if done.is_none() {
+            self.failed.get_or_insert_with(|| name.to_string());
+        }
+        done.unwrap_or(value)
     }
 }
 
-/// Quantizers while they are learned.
+/// Quantizers while weights are learned: a weight's variable stands in place of the weight.
 pub(super) struct Learning<'a> {
-    /// Rounding variables on the tape, by weight.
-    pub(super) rounding: &'a BTreeMap<String, (&'a Rounding, Var)>,
-    /// Weights that are not learned.
-    pub(super) weights: &'a BTreeMap<String, QuantTensor>,
-    /// Grids of activations; none while these are in float.
-    pub(super) activations: Option<&'a Activations>,
-    /// Steps on the tape that are learned, by root.
-    pub(super) steps: &'a BTreeMap<String, Var>,
-    /// A value that is quantized already.
-    pub(super) input: &'a str,
-    /// Share of an activation's numbers that stay in float, the seed and the iteration.
-    pub(super) drop: Option<(f32, u64, u64)>,
-    /// Quantizers met so far.
-    pub(super) met: u64,
+    /// Those of activations.
+    pub(super) quantizers: Quantizers<'a>,
+    /// The weights that are learned.
+    pub(super) weights: &'a BTreeMap<String, Learnable>,
+    /// Variables on the tape.
+    pub(super) vars: &'a BTreeMap<String, Var>,
     /// Exponent and weight of the regulariser, where there is one now.
     pub(super) regulariser: Option<(f32, f32)>,
     /// The regularisers of the weights met so far.
@@ -147,27 +194,14 @@ pub(super) struct Learning<'a> {
 
 impl Sites for Learning<'_> {
     fn weight(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        if let Some((rounding, var)) = self.rounding.get(name) {
-            let (soft, indecision) = soften(tape, *var, rounding, self.regulariser);
-            self.indecision.extend(indecision);
-            return soft;
-        }
-        Fixed { weights: Some(self.weights), activations: None, input: "" }
-            .weight(tape, name, value)
+        let Some(learnable) = self.weights.get(name) else { return value };
+        let (weights, indecision) =
+            learnable.on_tape(tape, name, value, self.vars, self.regulariser);
+        self.indecision.extend(indecision);
+        weights
     }
 
     fn value(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        if name == self.input {
-            return value;
-        }
-        let Some((root, grid)) = self.activations.and_then(|a| a.of(name)) else { return value };
-        let step = match self.steps.get(root) {
-            Some(step) => *step,
-            None => tape.constant(Value::Flat(Tensor::new(vec![1], vec![grid.step]))),
-        };
-        self.met += 1;
-        let met = self.met;
-        let float = self.drop.map(|(share, seed, at)| (share, Chance::new(seed, at, met)));
-        fake_quantize(tape, value, step, grid.affine(float)).unwrap_or(value)
+        self.quantizers.value(tape, name, value)
     }
 }

@@ -37,6 +37,9 @@ impl Channels {
 
     /// Position of a weight in `[output, input of the group, tap]`; none across groups.
     pub(super) fn weight(&self, output: usize, input: usize, tap: usize) -> Option<usize> {
+        if self.groups == 1 {
+            return Some((output * self.inputs + input) * self.taps + tap);
+        }
         let (per_in, per_out) = (self.inputs / self.groups, self.outputs / self.groups);
         let same = output / per_out == input / per_in;
         same.then(|| (output * per_in + input % per_in) * self.taps + tap)

@@ -1,8 +1,11 @@
 //! Gradient of a convolution's weights: for a tap, a few vectors of output channels times a few
-//! input channels are summed over all pixels in registers.
+//! input channels are summed over all pixels in registers. Rows are taken in bands that stay near
+//! the processor while all taps go over them; sums go on in the next band where they were left.
 
 // Loops over lanes and registers are counted: the compiler unrolls them.
 #![allow(clippy::needless_range_loop)]
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -20,12 +23,14 @@ pub(crate) fn gradient(input: &Map, plan: &Plan, channels: &Channels, gradient: 
     let groups: Vec<usize> = (0..shape.images).step_by(GROUP).collect();
     let sums: Vec<Vec<Lanes>> = groups
         .par_iter()
-        .map_init(Vec::new, |scratch, &first| {
+        .map_init(Default::default, |(scratch, left): &mut (Vec<Lanes>, Vec<Lanes>), &first| {
+            left.resize(layout.len, Lanes::ZERO);
             let mut sums = vec![Lanes::ZERO; layout.len];
             for n in first..(first + GROUP).min(shape.images) {
                 let input = padded(input.image(n), shape, plan, scratch);
                 let gradient = gradient.image(n);
-                isa.run(WeightGradient { input, plan, layout: &layout, gradient, sums: &mut sums });
+                let (layout, sums) = (&layout, &mut sums);
+                isa.run(WeightGradient { input, plan, layout, gradient, left, sums });
             }
             sums
         })
@@ -46,8 +51,14 @@ struct WeightGradient<'a> {
     plan: &'a Plan,
     layout: &'a Layout,
     gradient: &'a [Lanes],
+    /// Sums over the bands before.
+    left: &'a mut [Lanes],
     sums: &'a mut [Lanes],
 }
+
+/// Rows of a band are at least one, and as many as hold this many vectors of a block: a third of
+/// the fastest memory of today's processors.
+const BAND: usize = 128;
 
 impl WithSimd for WeightGradient<'_> {
     type Output = ();
@@ -68,16 +79,22 @@ impl Blocks for WeightGradient<'_> {
     fn block<S: Simd, const V: usize, const I: usize>(&mut self, simd: S, block: usize) {
         let reads = self.layout.blocks[block].0.clone();
         let taps = &self.plan.phases[0].taps;
+        let [height, width] = self.plan.output;
+        let band = (BAND / width.max(1)).max(1);
         for (k, from) in reads.enumerate() {
             let lanes = (self.layout.read - from * BLOCK).min(BLOCK);
-            for &(tap, shift) in taps {
-                for tile in 0..lanes.div_ceil(I) {
-                    let at = (k * self.layout.taps + tap) * BLOCK + tile * I;
-                    let source = from * self.plan.plane() + shift;
-                    match self.plan.step[1] {
-                        1 => self.tile::<S, V, I>(simd, block, source, tile, at, 1),
-                        2 => self.tile::<S, V, I>(simd, block, source, tile, at, 2),
-                        step => self.tile::<S, V, I>(simd, block, source, tile, at, step),
+            for first in (0..height).step_by(band) {
+                let rows = first..(first + band).min(height);
+                for &(tap, shift) in taps {
+                    for tile in 0..lanes.div_ceil(I) {
+                        let at = (k * self.layout.taps + tap) * BLOCK + tile * I;
+                        let source = from * self.plan.plane() + shift;
+                        let rows = rows.clone();
+                        match self.plan.step[1] {
+                            1 => self.tile::<S, V, I>(simd, block, rows, source, tile, at, 1),
+                            2 => self.tile::<S, V, I>(simd, block, rows, source, tile, at, 2),
+                            step => self.tile::<S, V, I>(simd, block, rows, source, tile, at, step),
+                        }
                     }
                 }
             }
@@ -86,21 +103,32 @@ impl Blocks for WeightGradient<'_> {
 }
 
 impl WeightGradient<'_> {
+    #[allow(clippy::too_many_arguments)] // All of them differ from tile to tile.
     #[inline(always)]
     fn tile<S: Simd, const V: usize, const I: usize>(
         &mut self,
         simd: S,
         block: usize,
+        rows: Range<usize>,
         source: usize,
         tile: usize,
         at: usize,
         step: usize,
     ) {
-        let Self { input, plan, layout, gradient, sums } = self;
+        let Self { input, plan, layout, gradient, left, sums } = self;
         let parts = BLOCK / S::F32_LANES;
         let [height, width] = plan.output;
+        let is_last = rows.end == height;
         let mut totals = [[simd.splat_f32s(0.0); V]; I];
-        for y in 0..height {
+        if rows.start > 0 {
+            for (i, total) in totals.iter_mut().enumerate() {
+                for v in 0..V {
+                    let place = layout.blocks[block + v / parts].1 + at + i;
+                    total[v] = load::<S>(&left[place], v % parts);
+                }
+            }
+        }
+        for y in rows {
             let from = source + y * plan.step[0] * plan.padded[1];
             let pixels = &input[from..][..=(width - 1) * step];
             let mut rows: [&[Lanes]; V] = [&[]; V];
@@ -123,7 +151,12 @@ impl WeightGradient<'_> {
         }
         for (i, total) in totals.iter().enumerate() {
             for v in 0..V {
-                let sum = &mut sums[layout.blocks[block + v / parts].1 + at + i];
+                let place = layout.blocks[block + v / parts].1 + at + i;
+                if !is_last {
+                    store::<S>(&mut left[place], v % parts, total[v]);
+                    continue;
+                }
+                let sum = &mut sums[place];
                 let more = simd.add_f32s(load::<S>(sum, v % parts), total[v]);
                 store::<S>(sum, v % parts, more);
             }

@@ -4,7 +4,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::autodiff::kernels::{load, store};
-use crate::autodiff::map::{BLOCK, Lanes, Map};
+use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
 
 /// A random function of places: an integer hash (the finaliser of MurmurHash3, A. Appleby) of
 /// place and seed.
@@ -40,17 +40,21 @@ impl Chance {
         Lanes(below)
     }
 
-    /// A map that has each number of `a` with that probability and else that of `b`; none if their
-    /// shapes differ.
-    pub fn mix(self, a: &Map, b: &Map, share: f32) -> Option<Map> {
+    /// The images at some positions, each number from `a` with that probability and else from `b`;
+    /// none if the shapes of these differ.
+    ///
+    /// # Panics
+    /// If there is no image at a position: a bug of the caller.
+    pub fn mix(self, a: &Map, b: &Map, picked: &[usize], share: f32) -> Option<Map> {
         if a.shape() != b.shape() {
             return None;
         }
         let isa = a.device().isa;
-        let mut out = b.copy();
+        let mut out = a.device().dirty(MapShape { images: picked.len(), ..a.shape() });
         let per_image = a.shape().per_image();
-        out.par_chunks_mut(per_image.max(1)).enumerate().for_each(|(n, out)| {
-            isa.run(Mix { chance: self, share, from: a.image(n), at: n * per_image, out });
+        out.par_chunks_mut(per_image.max(1)).zip(picked).enumerate().for_each(|(n, (out, at))| {
+            let (a, b) = (a.image(*at), b.image(*at));
+            isa.run(Mix { chance: self, share, a, b, at: n * per_image, out });
         });
         Some(out)
     }
@@ -60,7 +64,8 @@ impl Chance {
 struct Mix<'a> {
     chance: Chance,
     share: f32,
-    from: &'a [Lanes],
+    a: &'a [Lanes],
+    b: &'a [Lanes],
     at: usize,
     out: &'a mut [Lanes],
 }
@@ -71,12 +76,13 @@ impl WithSimd for Mix<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let zero = simd.splat_f32s(0.0);
-        for (i, (out, from)) in self.out.iter_mut().zip(self.from).enumerate() {
+        let numbers = self.out.iter_mut().zip(self.a.iter().zip(self.b));
+        for (i, (out, (a, b))) in numbers.enumerate() {
             let taken = self.chance.below(self.at + i, self.share);
             for part in 0..BLOCK / S::F32_LANES {
                 let mask = simd.greater_than_f32s(load::<S>(&taken, part), zero);
-                let old = load::<S>(out, part);
-                store::<S>(out, part, simd.select_f32s(mask, load::<S>(from, part), old));
+                let mixed = simd.select_f32s(mask, load::<S>(a, part), load::<S>(b, part));
+                store::<S>(out, part, mixed);
             }
         }
     }

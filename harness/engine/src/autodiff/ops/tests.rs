@@ -193,6 +193,40 @@ fn squared_errors_and_sums_of_losses() {
     });
 }
 
+#[test]
+fn errors_against_picked_images_are_those_of_gathered_ones_bit_for_bit() {
+    let picked = [4, 0, 4];
+    for isa in Isa::available() {
+        let device = Device::with(isa);
+        let targets = device.map(&noise(&[5, 20, 3, 7], 30)).unwrap();
+        for rectified in [false, true] {
+            let at = |one_pass: bool| {
+                let mut tape = Tape::new(&device);
+                let x = device.map(&noise(&[3, 20, 3, 7], 31)).unwrap();
+                let x = tape.variable(Value::Map(x));
+                let error = if one_pass {
+                    picked_error(&mut tape, x, &targets, &picked, rectified).unwrap()
+                } else {
+                    let y = if rectified { relu(&mut tape, x) } else { x };
+                    squared_error(&mut tape, y, targets.gather(&picked), None).unwrap()
+                };
+                let loss = total(&mut tape, &[(error, 0.5)]);
+                let value = tape.scalar(loss);
+                (value, tape.backward(loss).map(x).unwrap().to_tensor())
+            };
+            let (found, want) = (at(true), at(false));
+            assert_eq!(found.1, want.1);
+            assert!((found.0 - want.0).abs() < 1e-5 * want.0);
+        }
+        let mut tape = Tape::new(&device);
+        let x = device.map(&noise(&[3, 20, 3, 7], 31)).unwrap();
+        let x = tape.variable(Value::Map(x));
+        for picked in [&[0, 1][..], &[0, 1, 5]] {
+            assert!(picked_error(&mut tape, x, &targets, picked, false).is_none());
+        }
+    }
+}
+
 /// The function of the definition and its gradients, number by number.
 fn plain_fake_quantize(x: f32, s: f32, grid: &Affine, kept: bool) -> (f32, f32, f64) {
     let (low, high) = (-grid.zero_point as f32, (grid.top - grid.zero_point) as f32);
@@ -249,13 +283,18 @@ fn fake_quantization_is_that_of_the_definition_with_the_gradients_of_lsq() {
 fn mixtures_take_each_number_from_one_side() {
     let device = Device::new();
     let [a, b] = [21, 22].map(|seed| device.map(&noise(&[4, 20, 5, 5], seed)).unwrap());
-    let mixed = Chance::new(5, 0, 0).mix(&a, &b, 0.3).unwrap().to_tensor();
+    let mixed = Chance::new(5, 0, 0).mix(&a, &b, &[0, 1, 2, 3], 0.3).unwrap().to_tensor();
     let (a, b) = (a.to_tensor(), b.to_tensor());
     let from_a = mixed.data.iter().zip(&a.data).filter(|(m, a)| m == a).count();
     let from_b = mixed.data.iter().zip(&b.data).filter(|(m, b)| m == b).count();
     assert_eq!(from_a + from_b, 2000);
     assert!((500..700).contains(&from_a), "{from_a}");
     assert_ne!(Chance::new(5, 0, 1), Chance::new(5, 1, 0));
+    let [c, d] = [&a, &b].map(|t| device.map(t).unwrap());
+    for (share, from) in [(1.0, &c), (0.0, &d)] {
+        let picked = Chance::new(5, 0, 0).mix(&c, &d, &[2, 2, 0], share).unwrap();
+        assert_eq!(picked.to_tensor(), from.gather(&[2, 2, 0]).to_tensor());
+    }
 }
 
 #[test]
