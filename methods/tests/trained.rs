@@ -91,6 +91,11 @@ fn training_lowers_the_loss_of_the_artefact_and_folds_batch_norm_into_grids() {
     }
 }
 
+/// The methods that train.
+fn trainers() -> impl Iterator<Item = &'static &'static dyn Method> {
+    ALL.iter().filter(|m| m.card().params.iter().any(|p| p.name == "epochs"))
+}
+
 /// The quantizers of an artefact on a tape, whatever their levels.
 struct Quantizers<'a>(&'a Artefact);
 
@@ -143,8 +148,7 @@ fn own_logits(artefact: &Artefact, images: &Tensor) -> Tensor {
 fn the_runtime_gives_the_logits_of_the_engine_for_every_trained_grid() {
     let Some(engine) = engine() else { return };
     let (graph, whole) = (tiny(), unfolded());
-    let labelled = |m: &&&dyn Method| m.grant() == quantbench_core::Needs::Labelled;
-    for method in ALL.iter().filter(labelled) {
+    for method in trainers() {
         for widths in ["w2a2", "w4a4"] {
             let given = [("rate", ParamValue::Float(0.001))];
             let run = Run::new(engine, &graph, *method, widths).with(*method, &given);
@@ -199,8 +203,7 @@ impl Keeper for Memory {
 fn an_interrupted_training_goes_on_to_the_same_bytes() {
     let Some(engine) = engine() else { return };
     let (graph, whole) = (tiny(), unfolded());
-    let labelled = |m: &&&dyn Method| m.grant() == quantbench_core::Needs::Labelled;
-    for method in ALL.iter().filter(labelled) {
+    for method in trainers() {
         let given = [
             ("epochs", ParamValue::Int(4)),
             ("rate", ParamValue::Float(0.002)),
