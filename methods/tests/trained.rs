@@ -4,15 +4,13 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use common::{Pictures, Run, engine, tiny};
 use quantbench_core::card::ParamValue;
-use quantbench_core::{Grid, ImageSource, Levels, Tensor};
+use quantbench_core::{ImageSource, Levels};
 use quantbench_engine::Optimisation;
-use quantbench_engine::autodiff::ops::{Curve, curve};
-use quantbench_engine::autodiff::{Device, Lanes, Network, Sites, Tape, Value, Var};
+use quantbench_engine::autodiff::{Device, outputs};
 use quantbench_graph::{Artefact, ExportOptions, Graph, decode, encode, export, testing};
 use quantbench_methods::{ALL, Keeper, Method, MethodError, Vault, find};
 
@@ -96,52 +94,6 @@ fn trainers() -> impl Iterator<Item = &'static &'static dyn Method> {
     ALL.iter().filter(|m| m.card().params.iter().any(|p| p.name == "epochs"))
 }
 
-/// The quantizers of an artefact on a tape, whatever their levels.
-struct Quantizers<'a>(&'a Artefact);
-
-/// A grid in the engine's words.
-#[derive(Clone)]
-struct OnGrid(Grid);
-
-impl Curve for OnGrid {
-    fn value(&self, _: &[f32], x: &Lanes) -> Lanes {
-        Lanes(x.0.map(|x| self.0.round(x, 0)))
-    }
-
-    fn slope(&self, _: &[f32], _: &Lanes, _: &mut Lanes, _: &mut [Lanes]) {}
-}
-
-impl Sites for Quantizers<'_> {
-    fn weight(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        match self.0.weights.get(name) {
-            Some(weights) => tape.constant(Value::Flat(weights.dequantize())),
-            None => value,
-        }
-    }
-
-    fn value(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        let Some(grid) = self.0.activations.get(name) else { return value };
-        let none = tape.constant(Value::Flat(Tensor::new(vec![0], Vec::new())));
-        curve(tape, value, none, OnGrid(grid.clone()))
-    }
-}
-
-/// Logits of an artefact by the engine's own kernels.
-fn own_logits(artefact: &Artefact, images: &Tensor) -> Tensor {
-    let keep: Vec<&str> = artefact.activations.keys().map(String::as_str).collect();
-    let network = Network::new(&artefact.graph, &keep).unwrap();
-    let device = Device::new();
-    let mut tape = Tape::new(&device);
-    let image = tape.constant(Value::Map(device.map(images).unwrap()));
-    let inputs = BTreeMap::from([(network.input().to_string(), image)]);
-    let parameters = network.parameters().iter();
-    let parameters =
-        parameters.map(|(n, t)| (n.clone(), tape.constant(Value::Flat(t.clone())))).collect();
-    let run =
-        network.run(&mut tape, inputs, &parameters, false, &mut Quantizers(artefact)).unwrap();
-    tape.map(run.values[network.output()]).to_tensor()
-}
-
 /// What is trained is what is exported: on nearly all images the runtime gives the engine's logits.
 /// On the others a number lay so near a threshold that the order of a sum decided.
 #[test]
@@ -161,7 +113,7 @@ fn the_runtime_gives_the_logits_of_the_engine_for_every_trained_grid() {
             let mut session = engine.session(&onnx, Optimisation::Off).unwrap();
             let theirs = session.run(&images).unwrap().remove(0);
             let classes = theirs.stride();
-            let ours = own_logits(&artefact, &images);
+            let ours = outputs(&artefact, &Device::new(), &images).unwrap();
             let largest = theirs.data.iter().fold(0f32, |m, v| m.max(v.abs()));
             let rows = ours.data.chunks(classes).zip(theirs.data.chunks(classes));
             let far = |(a, b): &(&[f32], &[f32])| {

@@ -8,6 +8,7 @@ mod map;
 mod network;
 pub mod ops;
 pub mod optim;
+mod quantizers;
 mod tape;
 
 pub use augment::{Augment, AugmentError, Flip};
@@ -16,4 +17,5 @@ pub use isa::Isa;
 pub use kernels::plan::Window;
 pub use map::{BLOCK, Device, Lanes, Map, MapShape};
 pub use network::{Network, NetworkError, Run, RunningMoments, Sites, Unchanged};
+pub use quantizers::{Quantizers, outputs};
 pub use tape::{Back, Gradients, Op, Tape, Value, Var};

@@ -83,7 +83,9 @@ mod tests {
             deviations in prop::collection::vec(0.01f64..1.0, 16..100), mean_bits in 2u8..=4,
         ) {
             let widths = allocate(&deviations, mean_bits);
-            prop_assert!((mean(&widths) - f64::from(mean_bits)).abs() < 0.2, "{widths:?}");
+            // A few channels of the same spread change their width together.
+            let near = 0.2 + 2.0 / deviations.len() as f64;
+            prop_assert!((mean(&widths) - f64::from(mean_bits)).abs() < near, "{widths:?}");
             for (a, x) in deviations.iter().zip(&widths) {
                 for (b, y) in deviations.iter().zip(&widths) {
                     prop_assert!(a > b || x <= y);
