@@ -257,7 +257,8 @@ impl Function for Loss<'_> {
         let from = if changed >= self.known { self.known } else { 0 };
         let mut sum = 0.0;
         for batch in 0..self.batches.len() {
-            sum += self.batch(batch, from, changed)?;
+            // On a worker as a whole, as operations on few images are short.
+            sum += rayon::scope(|_| self.batch(batch, from, changed))?;
         }
         self.known = changed;
         let mean = sum / self.images.max(1) as f64;

@@ -59,14 +59,9 @@ pub(super) fn learn(
             cx.step(at, lesson.iterations, "reconstruction")?;
         }
         let picked: Vec<usize> = (0..batch).map(|_| cx.rng.below(count as u64) as usize).collect();
-        let mut tape = Tape::new(device);
-        let vars = learner.on_tape(&mut tape);
-        let loss = learner.loss(&mut tape, &vars, &picked, seed, at)?;
-        if !tape.scalar(loss).is_finite() {
-            let what = format!("reconstruction up to {:?}, iteration {at},", lesson.piece.output);
-            return Err(MethodError::NotFinite { what });
-        }
-        learner.step(tape.backward(loss), &vars, at)?;
+        // On a worker as a whole: handing over every operation on its own costs more than small ones
+        // take.
+        rayon::scope(|_| learner.iterate(device, &picked, seed, at))?;
     }
     learner.finish();
     Ok(())
@@ -121,6 +116,25 @@ impl<'a> Learner<'a> {
         let learned = variables.iter().flat_map(|v| v.parameters().all());
         learned.for_each(|p| drop(still.remove(p.name())));
         Ok(Some(Self { settings, lesson, state, weights, variables, steps, still }))
+    }
+
+    /// One batch forward and backward, and a step.
+    fn iterate(
+        &mut self,
+        device: &Device,
+        picked: &[usize],
+        seed: u64,
+        at: usize,
+    ) -> Result<(), MethodError> {
+        let mut tape = Tape::new(device);
+        let vars = self.on_tape(&mut tape);
+        let loss = self.loss(&mut tape, &vars, picked, seed, at)?;
+        if !tape.scalar(loss).is_finite() {
+            let output = &self.lesson.piece.output;
+            let what = format!("reconstruction up to {output:?}, iteration {at},");
+            return Err(MethodError::NotFinite { what });
+        }
+        self.step(tape.backward(loss), &vars, at)
     }
 
     fn on_tape(&self, tape: &mut Tape) -> Vars {

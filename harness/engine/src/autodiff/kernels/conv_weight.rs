@@ -35,11 +35,18 @@ pub(crate) fn gradient(input: &Map, plan: &Plan, channels: &Channels, gradient: 
             sums
         })
         .collect();
+    let mut sums = sums.into_iter();
+    let mut total = sums.next().unwrap_or_else(|| vec![Lanes::ZERO; layout.len]);
+    for more in sums {
+        for (total, more) in total.iter_mut().zip(&more) {
+            total.0.iter_mut().zip(&more.0).for_each(|(t, m)| *t += m);
+        }
+    }
     let mut weights =
         vec![0.0; channels.outputs * channels.inputs / channels.groups * channels.taps];
     layout.each(channels.outputs, |vector, lane, [output, input, tap]| {
         if let Some(i) = channels.weight(output, input, tap) {
-            weights[i] = sums.iter().map(|s| s[vector].0[lane]).sum();
+            weights[i] = total[vector].0[lane];
         }
     });
     weights
