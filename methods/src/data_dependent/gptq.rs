@@ -193,19 +193,21 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn the_output_error_is_not_above_that_of_rounding_to_nearest(
-            // With fewer inputs a greedy choice may be worse than none.
-            n in 32usize..160, bits in 2u8..=4, act_order: bool, seed in 0u64..200,
+        fn the_output_error_is_below_that_of_rounding_to_nearest(
+            n in 32usize..160, bits in 3u8..=4, act_order: bool, seed in 0u64..200,
         ) {
-            let rows = rows(5, n, seed);
-            let grid = grid_of(&rows, bits, &Mse);
-            let h = moments(n, 4 * n, seed);
-            let problem = Problem { rows: &rows, first: 0, grid: &grid, h, damping: 0.01 };
-            let (fitted, plain) = (round(&problem, act_order).unwrap(), nearest(&problem));
-            let (fitted, plain) = (loss(&problem, &fitted), loss(&problem, &plain));
-            prop_assert!(fitted <= plain * 1.05, "{fitted} > {plain}");
-            // The inputs share a part whose error is made up for; at 2 bits clipping is in the way.
-            prop_assert!(bits < 3 || fitted < 0.8 * plain, "{fitted} against {plain}");
+            // Summed over layers: of a single one a greedy choice promises nothing.
+            let (mut fitted, mut plain) = (0.0, 0.0);
+            for seed in 8 * seed..8 * seed + 8 {
+                let rows = rows(5, n, seed);
+                let grid = grid_of(&rows, bits, &Mse);
+                let h = moments(n, 4 * n, seed);
+                let problem = Problem { rows: &rows, first: 0, grid: &grid, h, damping: 0.01 };
+                fitted += loss(&problem, &round(&problem, act_order).unwrap());
+                plain += loss(&problem, &nearest(&problem));
+            }
+            // The inputs share a part whose error is made up for.
+            prop_assert!(fitted < 0.8 * plain, "{fitted} against {plain}");
         }
 
         #[test]
