@@ -42,6 +42,9 @@ impl Sites for Quantizers<'_> {
 
 /// The outputs `[images, classes]` of an artefact for images, by the engine's own kernels.
 ///
+/// Biases are those of the graph; in an exported file those between 8-bit inputs and 8-bit weights
+/// are rounded to the accumulator's scale.
+///
 /// # Errors
 /// A node that they do not know, or images that do not fit.
 pub fn outputs(
