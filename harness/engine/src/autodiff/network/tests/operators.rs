@@ -317,10 +317,10 @@ fn one_dimension() {
 #[test]
 fn what_is_not_supported_says_why() {
     let refused = |words: &str, build: &dyn Fn(&mut Builder)| {
-        let graph = graph(&[4, 3, 3], |b| {
-            build(b);
-            "end".to_string()
-        });
+        // Not folded, so that what folding repairs is refused as well.
+        let mut builder = Builder::new(12);
+        build(&mut builder);
+        let graph = Graph::from_bytes(&builder.finish(&[4, 3, 3], "end"), "end").unwrap();
         let error = Network::new(&graph, &[]).unwrap_err().to_string();
         assert!(error.starts_with("end: node \"") && error.contains(words), "{error}");
     };
