@@ -136,8 +136,7 @@ impl Network {
         &self.norms
     }
 
-    /// Moves running moments towards those of a batch of so many values per channel:
-    /// `(1 - momentum) old + momentum new`, variances unbiased (PyTorch's semantics).
+    /// Moves running moments towards those of a batch ([`Moments::follow`]).
     pub fn update_norms(&mut self, run: &Run, tape: &Tape, momentum: f32) {
         for (norm, moments) in self.norms.iter_mut().zip(&run.moments) {
             let Some(moments) = moments else { continue };
@@ -145,11 +144,7 @@ impl Network {
                 let shape = tape.map(*v).shape();
                 shape.images * shape.pixels()
             });
-            let unbiased = count as f32 / (count.max(2) - 1) as f32;
-            let pairs = norm.moments.mean.iter_mut().zip(&moments.mean);
-            pairs.for_each(|(old, new)| *old += momentum * (new - *old));
-            let pairs = norm.moments.variance.iter_mut().zip(&moments.variance);
-            pairs.for_each(|(old, new)| *old += momentum * (new * unbiased - *old));
+            norm.moments.follow(moments, count, momentum);
         }
     }
 

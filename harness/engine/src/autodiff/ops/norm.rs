@@ -18,6 +18,18 @@ pub struct Moments {
     pub variance: Vec<f32>,
 }
 
+impl Moments {
+    /// Moves towards the moments of a batch of so many values per channel:
+    /// `(1 - momentum) old + momentum new`, variances unbiased (PyTorch's semantics).
+    pub fn follow(&mut self, batch: &Moments, count: usize, momentum: f32) {
+        let unbiased = count as f32 / (count.max(2) - 1) as f32;
+        let pairs = self.mean.iter_mut().zip(&batch.mean);
+        pairs.for_each(|(old, new)| *old += momentum * (new - *old));
+        let pairs = self.variance.iter_mut().zip(&batch.variance);
+        pairs.for_each(|(old, new)| *old += momentum * (new * unbiased - *old));
+    }
+}
+
 /// How maps are normalised.
 #[derive(Debug, Clone, Copy)]
 pub struct Norm<'a> {
