@@ -1,6 +1,8 @@
 //! Values and gradients against those of candle, another autodiff engine, on random shapes and on
 //! every instruction set of the machine.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 use candle_core as candle;
 use proptest::prelude::*;
 use quantbench_core::Tensor;
