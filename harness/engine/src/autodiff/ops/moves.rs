@@ -44,7 +44,7 @@ impl Moves {
     pub fn new(
         from: [usize; 3],
         to: [usize; 3],
-        source: impl Fn(usize) -> Option<usize>,
+        mut source: impl FnMut(usize) -> Option<usize>,
     ) -> Option<Self> {
         let (f, t) = (one_image(from), one_image(to));
         if f.per_image().max(t.per_image()) > u32::MAX as usize / BLOCK {
@@ -108,13 +108,13 @@ impl Moves {
         to: &[usize],
         source: impl Fn(&[usize], &mut [usize]) -> bool,
     ) -> Option<Self> {
+        let (mut there, mut here) = (vec![0; to.len()], vec![0; from.len()]);
         Self::new(size_of(from), size_of(to), |mut position| {
-            let mut there = vec![0; to.len()];
             for (axis, n) in to.iter().enumerate().rev() {
                 there[axis] = position % n;
                 position /= n;
             }
-            let mut here = vec![0; from.len()];
+            here.fill(0);
             let found = source(&there, &mut here) && here.iter().zip(from).all(|(i, n)| i < n);
             found.then(|| here.iter().zip(from).fold(0, |at, (i, n)| at * n + i))
         })
