@@ -3,7 +3,7 @@
 use quantbench_core::Tensor;
 
 use super::curve::{Curve, curve};
-use super::functions::{erf, exp, sigmoid, tanh};
+use super::functions::{erf, exp, sigmoid, softplus, tanh};
 use crate::autodiff::map::{BLOCK, Lanes};
 use crate::autodiff::tape::{Tape, Value, Var};
 
@@ -57,7 +57,7 @@ impl Curve for Activation {
             Self::HardSwish => each(x, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
             Self::LeakyRelu(alpha) => each(x, |x| if x > 0.0 { x } else { alpha * x }),
             Self::Sigmoid => each(x, sigmoid),
-            Self::Softplus => each(x, |x| x.max(0.0) + exp(-x.abs()).ln_1p()),
+            Self::Softplus => each(x, softplus),
             Self::Sqrt => each(x, f32::sqrt),
             Self::Tanh => each(x, tanh),
         }

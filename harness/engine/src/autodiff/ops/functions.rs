@@ -46,6 +46,20 @@ pub(super) fn erf(x: f32) -> f32 {
     (1.0 - p * t * exp(-x * x)).copysign(x)
 }
 
+/// `ln(1 + e^x)`.
+#[inline(always)]
+pub(super) fn softplus(x: f32) -> f32 {
+    // ln(1 + e) = 2 artanh(e / (2 + e)) by its series, of an argument of at most a third.
+    let e = exp(-x.abs());
+    let t = e / (2.0 + e);
+    let s = t * t;
+    let mut p = 1.0 / 15.0;
+    for n in [13.0, 11.0, 9.0, 7.0, 5.0, 3.0, 1.0] {
+        p = p * s + 1.0 / n;
+    }
+    x.max(0.0) + 2.0 * t * p
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +75,7 @@ mod tests {
             };
             near(sigmoid(x), 1.0 / (1.0 + (-d).exp()), "sigmoid");
             near(tanh(x), d.tanh(), "tanh");
+            near(softplus(x), d.max(0.0) + (-d.abs()).exp().ln_1p(), "softplus");
             let off = (f64::from(exp(x)) / d.exp() - 1.0).abs();
             assert!(off < 3e-7, "exp {x}: {off}");
         }
