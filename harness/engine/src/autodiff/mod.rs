@@ -6,6 +6,7 @@ mod isa;
 mod kernels;
 mod map;
 mod network;
+pub mod nn;
 pub mod ops;
 pub mod optim;
 mod quantizers;

@@ -1,6 +1,7 @@
 //! Networks as the graph room loads them, on a tape.
 
 mod build;
+mod kind;
 #[cfg(test)]
 mod tests;
 
@@ -10,9 +11,9 @@ use quantbench_core::Tensor;
 use quantbench_graph::Graph;
 use thiserror::Error;
 
-use super::kernels::plan::Window;
-use super::ops::{self, Moments, Norm, Pick};
+use super::ops::Moments;
 use super::tape::{Tape, Var};
+use kind::{Context, Kind};
 
 /// A network that cannot be run, or a value that does not fit it.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -49,23 +50,6 @@ pub enum NetworkError {
         /// Value.
         value: String,
     },
-}
-
-/// What a node does; names are those of parameters.
-#[derive(Debug, Clone, PartialEq)]
-enum Kind {
-    Conv { weight: String, bias: Option<String>, window: Window, groups: usize },
-    Linear { weight: String, bias: Option<String>, transposed: bool },
-    Norm { gamma: String, beta: String, state: usize, epsilon: f32, relu: bool },
-    Relu,
-    Clip { low: f32, high: f32 },
-    Add { relu: bool },
-    Pick(Pick),
-    AveragePool(Window),
-    GlobalAveragePool,
-    MaxPool(Window),
-    Flatten,
-    Same,
 }
 
 /// One node, or several that are computed together.
@@ -152,8 +136,7 @@ impl Network {
         &self.norms
     }
 
-    /// Moves running moments towards those of a batch of so many values per channel:
-    /// `(1 - momentum) old + momentum new`, variances unbiased (PyTorch's semantics).
+    /// Moves running moments towards those of a batch ([`Moments::follow`]).
     pub fn update_norms(&mut self, run: &Run, tape: &Tape, momentum: f32) {
         for (norm, moments) in self.norms.iter_mut().zip(&run.moments) {
             let Some(moments) = moments else { continue };
@@ -161,11 +144,7 @@ impl Network {
                 let shape = tape.map(*v).shape();
                 shape.images * shape.pixels()
             });
-            let unbiased = count as f32 / (count.max(2) - 1) as f32;
-            let pairs = norm.moments.mean.iter_mut().zip(&moments.mean);
-            pairs.for_each(|(old, new)| *old += momentum * (new - *old));
-            let pairs = norm.moments.variance.iter_mut().zip(&moments.variance);
-            pairs.for_each(|(old, new)| *old += momentum * (new * unbiased - *old));
+            norm.moments.follow(moments, count, momentum);
         }
     }
 
@@ -216,68 +195,38 @@ impl Network {
             let value = sites.value(tape, &name, value);
             values.insert(name, value);
         }
-        let mut moments = vec![None; self.norms.len()];
-        let mut weights: BTreeMap<&str, Var> = BTreeMap::new();
+        let mut context = Context {
+            parameters,
+            weights: BTreeMap::new(),
+            norms: &self.norms,
+            moments: vec![None; self.norms.len()],
+            train,
+            sites,
+        };
         for step in &self.steps {
             let missing = |value: &str| NetworkError::Missing {
                 origin: self.origin.clone(),
                 node: step.node.clone(),
                 value: value.to_string(),
             };
-            let value = |i: usize| {
-                let name = step.inputs.get(i).map_or("", String::as_str);
-                values.get(name).copied().ok_or_else(|| missing(name))
-            };
-            let parameter = |name: &str| parameters.get(name).copied().ok_or_else(|| missing(name));
-            let x = value(0)?;
-            let done = match &step.kind {
-                Kind::Conv { weight, bias, .. } | Kind::Linear { weight, bias, .. } => {
-                    let w = if let Some(w) = weights.get(weight.as_str()) {
-                        *w
-                    } else {
-                        let w = sites.weight(tape, weight, parameter(weight)?);
-                        weights.insert(weight, w);
-                        w
-                    };
-                    let b = bias.as_deref().map(parameter).transpose()?;
-                    match &step.kind {
-                        Kind::Conv { window, groups, .. } => {
-                            ops::conv(tape, x, w, b, *window, *groups)
-                        }
-                        Kind::Linear { transposed: true, .. } => {
-                            let w = ops::transpose(tape, w);
-                            ops::linear(tape, x, w, b)
-                        }
-                        _ => ops::linear(tape, x, w, b),
-                    }
-                }
-                Kind::Norm { gamma, beta, state, epsilon, relu } => {
-                    let frozen = (!train).then(|| &self.norms[*state].moments);
-                    let how = Norm { epsilon: *epsilon, frozen, relu: *relu };
-                    let done = ops::norm(tape, x, parameter(gamma)?, parameter(beta)?, &how);
-                    done.map(|(y, found)| {
-                        moments[*state] = train.then_some(found);
-                        y
-                    })
-                }
-                Kind::Relu => Some(ops::relu(tape, x)),
-                Kind::Clip { low, high } => Some(ops::clip(tape, x, *low, *high)),
-                Kind::Add { relu } => ops::add(tape, x, value(1)?, *relu),
-                Kind::Pick(pick) => ops::pick(tape, x, *pick),
-                Kind::AveragePool(window) => ops::average_pool(tape, x, *window),
-                Kind::GlobalAveragePool => ops::global_average_pool(tape, x),
-                Kind::MaxPool(window) => ops::max_pool(tape, x, *window),
-                Kind::Flatten => Some(ops::flatten(tape, x)),
-                Kind::Same => Some(x),
-            };
+            if let Some(name) =
+                step.kind.parameters().iter().find(|n| !parameters.contains_key(**n))
+            {
+                return Err(missing(name));
+            }
+            let found = |name: &String| values.get(name).copied().ok_or_else(|| missing(name));
+            let read: Vec<Var> = step.inputs.iter().map(found).collect::<Result<_, _>>()?;
+            let done = step.kind.run(tape, &read, &mut context);
             let done = done.ok_or_else(|| NetworkError::Shape {
                 origin: self.origin.clone(),
                 node: step.node.clone(),
-                found: format!("{:?}", tape.map(x).shape()),
+                found: read
+                    .first()
+                    .map_or(String::new(), |x| format!("{:?}", tape.map(*x).shape())),
             })?;
-            let done = sites.value(tape, &step.output, done);
+            let done = context.sites.value(tape, &step.output, done);
             values.insert(step.output.clone(), done);
         }
-        Ok(Run { values, moments })
+        Ok(Run { values, moments: context.moments })
     }
 }

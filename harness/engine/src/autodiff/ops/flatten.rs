@@ -2,41 +2,26 @@
 
 use quantbench_core::Tensor;
 
-use super::conv;
+use super::{Moves, conv, rearrange};
 use crate::autodiff::kernels::plan::Window;
-use crate::autodiff::map::{Device, Map, MapShape};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
 /// Maps as maps of one pixel whose channels are all numbers, channel after channel.
 pub fn flatten(tape: &mut Tape, input: Var) -> Var {
-    let x = tape.map(input);
-    let shape = x.shape();
-    if shape.pixels() == 1 {
-        return input;
-    }
-    let y = reshaped(
-        x,
-        MapShape { channels: shape.channels * shape.pixels(), height: 1, width: 1, ..shape },
-    );
-    tape.push(&[input], Value::Map(y), Flatten(input))
+    let shape = tape.map(input).shape();
+    let all = [shape.channels * shape.pixels(), 1, 1];
+    reshape(tape, input, all).unwrap_or(input)
 }
 
-/// The same numbers in the order of a tensor, with other dimensions per image.
-fn reshaped(x: &Map, shape: MapShape) -> Map {
-    let MapShape { images, channels, height, width } = shape;
-    let tensor = Tensor::new(vec![images, channels, height, width], x.to_tensor().data);
-    let device: &Device = x.device();
-    device.map(&tensor).unwrap_or_else(|| device.zeros(shape))
-}
-
-struct Flatten(Var);
-
-impl Op for Flatten {
-    fn backward(&self, gradient: Value, back: &mut Back<'_>) {
-        let Value::Map(gradient) = gradient else { return };
-        let out = reshaped(&gradient, back.map(self.0).shape());
-        back.give(self.0, Value::Map(out));
+/// The same numbers in the order of a tensor, with other channels, rows and columns; none if there
+/// are not as many.
+pub fn reshape(tape: &mut Tape, input: Var, to: [usize; 3]) -> Option<Var> {
+    let shape = tape.map(input).shape();
+    let from = [shape.channels, shape.height, shape.width];
+    if from == to {
+        return Some(input);
     }
+    rearrange(tape, input, Moves::reshape(from, to)?)
 }
 
 /// Vectors (maps of one pixel) times weights `[output, input]`, and a bias `[output]` if there is
@@ -44,8 +29,7 @@ impl Op for Flatten {
 pub fn linear(tape: &mut Tape, input: Var, weight: Var, bias: Option<Var>) -> Option<Var> {
     let w = tape.flat(weight);
     let [outputs, inputs] = *w.dims.as_slice() else { return None };
-    let lifted = Tensor::new(vec![outputs, inputs, 1, 1], w.data.clone());
-    let lifted = tape.push(&[weight], Value::Flat(lifted), Lifted(weight));
+    let lifted = with_dims(tape, weight, &[outputs, inputs, 1, 1])?;
     conv(tape, input, lifted, bias, Window::square(1, 1, 0), 1)
 }
 
@@ -70,13 +54,22 @@ impl Op for Transposed {
     }
 }
 
-/// Weights with two dimensions of one.
-struct Lifted(Var);
+/// A tensor with other dimensions; none if it does not have as many numbers.
+pub fn with_dims(tape: &mut Tape, input: Var, dims: &[usize]) -> Option<Var> {
+    let data = &tape.flat(input).data;
+    if data.len() != dims.iter().product::<usize>() {
+        return None;
+    }
+    let value = Value::Flat(Tensor::new(dims.to_vec(), data.clone()));
+    Some(tape.push(&[input], value, WithDims(input)))
+}
 
-impl Op for Lifted {
+struct WithDims(Var);
+
+impl Op for WithDims {
     fn backward(&self, gradient: Value, back: &mut Back<'_>) {
         let Value::Flat(mut gradient) = gradient else { return };
-        gradient.dims.truncate(2);
+        gradient.dims.clone_from(&back.flat(self.0).dims);
         back.give(self.0, Value::Flat(gradient));
     }
 }

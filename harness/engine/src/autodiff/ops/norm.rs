@@ -18,6 +18,18 @@ pub struct Moments {
     pub variance: Vec<f32>,
 }
 
+impl Moments {
+    /// Moves towards the moments of a batch of so many values per channel:
+    /// `(1 - momentum) old + momentum new`, variances unbiased (PyTorch's semantics).
+    pub fn follow(&mut self, batch: &Moments, count: usize, momentum: f32) {
+        let unbiased = count as f32 / (count.max(2) - 1) as f32;
+        let pairs = self.mean.iter_mut().zip(&batch.mean);
+        pairs.for_each(|(old, new)| *old += momentum * (new - *old));
+        let pairs = self.variance.iter_mut().zip(&batch.variance);
+        pairs.for_each(|(old, new)| *old += momentum * (new * unbiased - *old));
+    }
+}
+
 /// How maps are normalised.
 #[derive(Debug, Clone, Copy)]
 pub struct Norm<'a> {
@@ -30,7 +42,7 @@ pub struct Norm<'a> {
 }
 
 /// `gamma (x - mean) / sqrt(variance + epsilon) + beta` per channel (Ioffe and Szegedy 2015),
-/// with `gamma` and `beta` `[channels]`, and the moments of the batch.
+/// with as many numbers in `gamma` and `beta` as channels, and the moments of the batch.
 ///
 /// None if a parameter has another number of channels, or a batch of no values is to have moments.
 pub fn norm(
@@ -70,7 +82,7 @@ pub fn norm(
 }
 
 /// Mean and variance of the values of each channel; none without values.
-fn moments_of(x: &Map) -> Option<Moments> {
+pub(super) fn moments_of(x: &Map) -> Option<Moments> {
     let count = (x.shape().images * x.shape().pixels()) as f64;
     if count == 0.0 {
         return None;
@@ -86,7 +98,7 @@ fn moments_of(x: &Map) -> Option<Moments> {
 }
 
 /// One number per channel, as maps hold them.
-fn lanes(values: impl ExactSizeIterator<Item = f32>) -> Vec<Lanes> {
+pub(super) fn lanes(values: impl ExactSizeIterator<Item = f32>) -> Vec<Lanes> {
     let mut lanes = vec![Lanes::ZERO; values.len().div_ceil(BLOCK)];
     for (i, v) in values.enumerate() {
         lanes[i / BLOCK].0[i % BLOCK] = v;
@@ -110,17 +122,20 @@ impl Op for NormOp {
         let (mean, deviation) =
             (lanes(self.mean.iter().copied()), lanes(self.deviation.iter().copied()));
         let unit = Unit { mean: &mean, deviation: &deviation };
-        // Sums of the gradient, and of the gradient times the normalised value.
-        let [plain, weighted] = if self.relu {
+        // Sums of the gradient, and of the gradient times the normalised value, if they are needed.
+        let idle = !self.batch && !back.wants(gamma) && !back.wants(beta);
+        let [plain, weighted] = if idle {
+            [vec![0.0; x.shape().channels], vec![0.0; x.shape().channels]]
+        } else if self.relu {
             pointwise::reduce(MaskedSums(unit), [&gradient, x, back.output()])
         } else {
             pointwise::reduce(Sums(unit), [&gradient, x])
         };
-        let dims = back.flat(gamma).dims.clone();
-        let narrow = |sums: &[f64]| {
+        let narrow = |of: Var, sums: &[f64]| {
             let data = sums.iter().map(|s| *s as f32).collect();
-            Value::Flat(Tensor::new(dims.clone(), data))
+            Value::Flat(Tensor::new(back.flat(of).dims.clone(), data))
         };
+        let (to_gamma, to_beta) = (narrow(gamma, &weighted), narrow(beta, &plain));
         if back.wants(input) {
             let count = (x.shape().images * x.shape().pixels()) as f64;
             let slope = back.flat(gamma).data.iter().zip(&self.deviation).map(|(g, d)| g * d);
@@ -139,17 +154,17 @@ impl Op for NormOp {
             }
             back.give(input, Value::Map(out));
         }
-        back.give(gamma, narrow(&weighted));
-        back.give(beta, narrow(&plain));
+        back.give(gamma, to_gamma);
+        back.give(beta, to_beta);
     }
 }
 
 /// `slope x + offset`.
 #[derive(Clone, Copy)]
-struct Line<'a> {
-    slope: &'a [Lanes],
-    offset: &'a [Lanes],
-    relu: bool,
+pub(super) struct Line<'a> {
+    pub(super) slope: &'a [Lanes],
+    pub(super) offset: &'a [Lanes],
+    pub(super) relu: bool,
 }
 
 impl PerChannel<1> for Line<'_> {

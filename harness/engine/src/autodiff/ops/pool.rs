@@ -4,11 +4,24 @@ use rayon::prelude::*;
 
 use crate::autodiff::kernels::depthwise;
 use crate::autodiff::kernels::plan::{Plan, Window};
-use crate::autodiff::map::{BLOCK, Lanes};
+use crate::autodiff::map::{BLOCK, Lanes, Map};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
 /// Mean over a window, zeros around the maps included; none if it does not fit.
 pub fn average_pool(tape: &mut Tape, input: Var, window: Window) -> Option<Var> {
+    average_pool_of(tape, input, window, [window.before, window.after])
+}
+
+/// Mean over the part of a window that lies within the maps and so many rows and columns of zeros
+/// before and after them.
+///
+/// None if the window does not fit, or covers nothing somewhere.
+pub fn average_pool_of(
+    tape: &mut Tape,
+    input: Var,
+    window: Window,
+    counted: [[usize; 2]; 2],
+) -> Option<Var> {
     let x = tape.map(input);
     let shape = x.shape();
     let size = [shape.height, shape.width];
@@ -17,8 +30,50 @@ pub fn average_pool(tape: &mut Tape, input: Var, window: Window) -> Option<Var> 
     let weights = vec![share; shape.blocks() * window.taps()];
     let mut y = x.device().dirty(shape.with(shape.channels, plan.output[0], plan.output[1]));
     depthwise::pass(x, &plan, &weights, &[], &mut y);
+    let counts = counts(&window, size, plan.output, counted);
+    if counts.contains(&0) {
+        return None;
+    }
+    let taps = window.taps();
+    let uneven = counts.iter().any(|n| *n != taps);
+    let factors: Option<Vec<f32>> =
+        uneven.then(|| counts.iter().map(|n| taps as f32 / *n as f32).collect());
+    if let Some(factors) = &factors {
+        scale(&mut y, factors);
+    }
     let back = Plan::backward(&window, size)?;
-    Some(tape.push(&[input], Value::Map(y), Average { input, back, weights }))
+    Some(tape.push(&[input], Value::Map(y), Average { input, back, weights, factors }))
+}
+
+/// For each output pixel, how many kernel positions count.
+fn counts(
+    window: &Window,
+    size: [usize; 2],
+    output: [usize; 2],
+    [before, after]: [[usize; 2]; 2],
+) -> Vec<usize> {
+    let axis = |a: usize| -> Vec<usize> {
+        let within = |at: usize| {
+            at + before[a] >= window.before[a] && at < window.before[a] + size[a] + after[a]
+        };
+        let count = |o: usize| {
+            (0..window.kernel[a])
+                .filter(|k| within(o * window.stride[a] + k * window.dilation[a]))
+                .count()
+        };
+        (0..output[a]).map(count).collect()
+    };
+    let (rows, columns) = (axis(0), axis(1));
+    rows.iter().flat_map(|r| columns.iter().map(move |c| r * c)).collect()
+}
+
+/// Multiplies each pixel by a factor of its own.
+fn scale(map: &mut Map, factors: &[f32]) {
+    map.par_chunks_mut(factors.len().max(1)).for_each(|plane| {
+        for (lanes, factor) in plane.iter_mut().zip(factors) {
+            lanes.0.iter_mut().for_each(|v| *v *= factor);
+        }
+    });
 }
 
 /// Mean over all pixels; none of maps without pixels.
@@ -32,11 +87,16 @@ struct Average {
     input: Var,
     back: Plan,
     weights: Vec<Lanes>,
+    /// What each output pixel is multiplied by, where windows do not count as a whole.
+    factors: Option<Vec<f32>>,
 }
 
 impl Op for Average {
     fn backward(&self, gradient: Value, back: &mut Back<'_>) {
-        let Value::Map(gradient) = gradient else { return };
+        let Value::Map(mut gradient) = gradient else { return };
+        if let Some(factors) = &self.factors {
+            scale(&mut gradient, factors);
+        }
         let input = back.map(self.input);
         let mut out = input.device().dirty(input.shape());
         depthwise::pass(&gradient, &self.back, &self.weights, &[], &mut out);
