@@ -17,6 +17,9 @@ pub(crate) trait Machine: Copy {
     fn xor(self, a: Self::Block, b: Self::Block) -> Self::Block;
     fn and(self, a: Self::Block, b: Self::Block) -> Self::Block;
     fn store(self, block: Self::Block) -> [i32; 16];
+    fn block(self, numbers: &[i32; 16]) -> Self::Block;
+    /// A bit for each number of `a`: whether it is at least that of `b`.
+    fn at_least(self, a: Self::Block, b: Self::Block) -> u16;
     /// Adds products of unsigned and signed bytes, each two of them saturated at 16 bits.
     fn saturating(self, sum: Self::Block, a: Self::Block, w: Self::Block) -> Self::Block;
     /// Adds products of signed words.

@@ -60,6 +60,17 @@ impl Machine for V3 {
         pulp::cast(block)
     }
     #[inline(always)]
+    fn block(self, numbers: &[i32; 16]) -> Block {
+        pulp::cast(*numbers)
+    }
+    #[inline(always)]
+    fn at_least(self, a: Block, b: Block) -> u16 {
+        let below = |i: usize| pulp::cast(self.avx2._mm256_cmpgt_epi32(b[i], a[i]));
+        let (low, high) = (below(0), below(1));
+        let bits = self.avx._mm256_movemask_ps(low) | self.avx._mm256_movemask_ps(high) << 8;
+        !bits as u16
+    }
+    #[inline(always)]
     fn saturating(self, sum: Block, a: Block, w: Block) -> Block {
         let (t, ones) = (self.avx2, self.avx._mm256_set1_epi16(1));
         let low = t._mm256_madd_epi16(t._mm256_maddubs_epi16(a[0], w[0]), ones);

@@ -40,6 +40,14 @@ impl Machine for Wide {
         pulp::cast(block)
     }
     #[inline(always)]
+    fn block(self, numbers: &[i32; 16]) -> __m512i {
+        pulp::cast(*numbers)
+    }
+    #[inline(always)]
+    fn at_least(self, a: __m512i, b: __m512i) -> u16 {
+        self.avx512f._mm512_cmpge_epi32_mask(a, b)
+    }
+    #[inline(always)]
     fn saturating(self, sum: __m512i, a: __m512i, w: __m512i) -> __m512i {
         let pairs = self.avx512bw._mm512_maddubs_epi16(a, w);
         let ones = self.avx512f._mm512_set1_epi32(0x0001_0001);

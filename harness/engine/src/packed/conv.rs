@@ -145,6 +145,19 @@ impl Conv {
 
     /// Convolves images and finishes the sums.
     pub fn run(&self, isa: Isa, input: Input, finish: &Finish) -> Result<Finished, PackedError> {
+        let mut room = Finished::default();
+        self.run_into(isa, input, finish, &mut room)?;
+        Ok(room)
+    }
+
+    /// The same in memory that an earlier layer left.
+    pub fn run_into(
+        &self,
+        isa: Isa,
+        input: Input,
+        finish: &Finish,
+        room: &mut Finished,
+    ) -> Result<(), PackedError> {
         let kernel = self.weights.kernel;
         kernel.runs_on(isa)?;
         finish.check(self.weights.outputs)?;
@@ -161,8 +174,8 @@ impl Conv {
         };
         length("the image", data.len().div_ceil(each).max(1) * each, data.len())?;
         let rows = self.offsets.len();
-        let mut room = finish.room(data.len() / each * rows, self.weights.outputs);
-        let sinks = finish.sinks(&mut room, rows, self.weights.outputs);
+        finish.prepare(room, data.len() / each * rows, self.weights.outputs);
+        let sinks = finish.sinks(room, rows, self.weights.outputs);
         let parts: Vec<_> = sinks.into_iter().zip(data.chunks_exact(each)).collect();
         parts.into_par_iter().for_each_init(
             || self.template.clone(),
@@ -179,7 +192,7 @@ impl Conv {
                 sweep(isa, rows, &self.weights, &self.bases, sink);
             },
         );
-        Ok(room)
+        Ok(())
     }
 
     fn pixel_bytes(&self) -> usize {

@@ -5,10 +5,12 @@
 
 use rayon::prelude::*;
 
+use super::arithmetic::Machine;
 use super::conv::Geometry;
 use super::error::{PackedError, dimension, length};
 use super::finish::{Finish, Finished, Sink};
 use super::isa::Isa;
+use super::portable::Portable;
 use super::weights::{LONGEST, PANEL};
 
 /// A depthwise convolution of images `[images, height, width, channels]`.
@@ -49,13 +51,26 @@ impl Depthwise {
 
     /// Convolves images of one code per byte and finishes the sums.
     pub fn run(&self, isa: Isa, codes: &[u8], finish: &Finish) -> Result<Finished, PackedError> {
+        let mut room = Finished::default();
+        self.run_into(isa, codes, finish, &mut room)?;
+        Ok(room)
+    }
+
+    /// The same in memory that an earlier layer left.
+    pub fn run_into(
+        &self,
+        isa: Isa,
+        codes: &[u8],
+        finish: &Finish,
+        room: &mut Finished,
+    ) -> Result<(), PackedError> {
         let Geometry { image: [height, width], channels, .. } = self.geometry;
         finish.check(channels)?;
         let each = height * width * channels;
         length("the image", codes.len().div_ceil(each).max(1) * each, codes.len())?;
         let rows = self.output[0] * self.output[1];
-        let mut room = finish.room(codes.len() / each * rows, channels);
-        let sinks = finish.sinks(&mut room, rows, channels);
+        finish.prepare(room, codes.len() / each * rows, channels);
+        let sinks = finish.sinks(room, rows, channels);
         let parts: Vec<_> = sinks.into_iter().zip(codes.chunks_exact(each)).collect();
         let [tall, wide] = self.geometry.bordered();
         let border = vec![[self.zero_point; PANEL]; tall * wide * self.bases.len()];
@@ -63,17 +78,23 @@ impl Depthwise {
             || border.clone(),
             |buffer, (sink, image)| {
                 self.fill(image, buffer);
-                let slide = Slide { conv: self, buffer, sink };
                 match isa {
-                    Isa::Portable => pulp::NullaryFnOnce::call(slide),
+                    Isa::Portable => {
+                        let machine = Portable;
+                        pulp::NullaryFnOnce::call(Slide { machine, conv: self, buffer, sink });
+                    }
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2(machine) => machine.vectorize(slide),
+                    Isa::Avx2(machine) => {
+                        machine.vectorize(Slide { machine, conv: self, buffer, sink });
+                    }
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512(machine) => machine.vectorize(slide),
+                    Isa::Avx512(machine) => {
+                        machine.vectorize(Slide { machine, conv: self, buffer, sink });
+                    }
                 }
             },
         );
-        Ok(room)
+        Ok(())
     }
 
     /// Copies an image into the middle of the border, channels filled up to whole panels.
@@ -89,13 +110,14 @@ impl Depthwise {
     }
 }
 
-struct Slide<'a> {
+struct Slide<'a, M> {
+    machine: M,
     conv: &'a Depthwise,
     buffer: &'a [[u8; PANEL]],
     sink: Sink<'a>,
 }
 
-impl pulp::NullaryFnOnce for Slide<'_> {
+impl<M: Machine> pulp::NullaryFnOnce for Slide<'_, M> {
     type Output = ();
 
     #[inline(always)]
@@ -114,7 +136,7 @@ impl pulp::NullaryFnOnce for Slide<'_> {
                         sums[i] += i32::from(codes[i]) * i32::from(weights[panel][i]);
                     }
                 }
-                self.sink.put(row, panel, &sums);
+                self.sink.put(self.machine, row, panel, &[sums]);
             }
         }
     }

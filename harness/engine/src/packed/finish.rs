@@ -1,5 +1,6 @@
 //! What becomes of sums before they reach memory.
 
+use super::arithmetic::Machine;
 use super::error::{PackedError, length};
 use super::weights::PANEL;
 
@@ -24,6 +25,13 @@ pub enum Finished {
     Sums(Vec<i32>),
     /// Of all others.
     Bytes(Vec<u8>),
+}
+
+impl Default for Finished {
+    /// Room for nothing.
+    fn default() -> Self {
+        Finished::Bytes(Vec::new())
+    }
 }
 
 /// From sums to codes: `clamp(round(sum x scale + bias) + zero point)`, half to even, in FP32.
@@ -60,17 +68,6 @@ impl Requantize {
             ends: ends.map(f32::from),
         })
     }
-
-    #[inline(always)]
-    fn apply(&self, panel: usize, sums: &[i32; PANEL]) -> [u8; PANEL] {
-        let (scales, biases) = (&self.scales[panel], &self.biases[panel]);
-        let mut out = [0; PANEL];
-        for i in 0..PANEL {
-            let code = (sums[i] as f32 * scales[i] + biases[i]).round_ties_even();
-            out[i] = (code + self.zero_point).max(self.ends[0]).min(self.ends[1]) as i32 as u8;
-        }
-        out
-    }
 }
 
 /// Thresholds of sums, per output: batch normalization, activation and quantization in one.
@@ -78,9 +75,10 @@ impl Requantize {
 pub struct Thresholds {
     outputs: usize,
     levels: u8,
-    /// `[panel][threshold]`, with the sign of the sums that it is compared with.
+    /// `[panel][threshold]`, inverted bit by bit like the sums that they are compared with:
+    /// inverting turns the order round, and no number has too large a negative.
     thresholds: Vec<[i32; PANEL]>,
-    signs: Vec<[i32; PANEL]>,
+    masks: Vec<[i32; PANEL]>,
 }
 
 impl Thresholds {
@@ -95,32 +93,29 @@ impl Thresholds {
         if let Some(channel) = rows.position(|row| !row.is_sorted()) {
             return Err(PackedError::Unsorted { channel });
         }
-        let signs: Vec<i32> = falls.iter().map(|falls| if *falls { -1 } else { 1 }).collect();
-        let signs = panels(&signs);
+        let masks: Vec<i32> = falls.iter().map(|falls| if *falls { -1 } else { 0 }).collect();
+        let masks = panels(&masks);
         let mut packed = vec![[i32::MAX; PANEL]; outputs.div_ceil(PANEL) * each];
         for (i, threshold) in thresholds.iter().enumerate() {
             let (output, level) = (i / each, i % each);
-            let signed = if falls[output] { threshold.saturating_neg() } else { *threshold };
-            packed[output / PANEL * each + level][output % PANEL] = signed;
+            let mask = if falls[output] { -1 } else { 0 };
+            packed[output / PANEL * each + level][output % PANEL] = threshold ^ mask;
         }
-        Ok(Self { outputs, levels, thresholds: packed, signs })
+        Ok(Self { outputs, levels, thresholds: packed, masks })
     }
 
+    /// Thresholds that each sum reached.
     #[inline(always)]
-    fn apply(&self, panel: usize, sums: &[i32; PANEL]) -> [u8; PANEL] {
+    fn count(&self, panel: usize, sums: &[i32; PANEL]) -> [i32; PANEL] {
         let each = usize::from(self.levels);
-        let signs = &self.signs[panel];
+        let masks = &self.masks[panel];
         let mut counts = [0; PANEL];
         for thresholds in &self.thresholds[panel * each..][..each] {
             for i in 0..PANEL {
-                counts[i] += i32::from(sums[i].wrapping_mul(signs[i]) >= thresholds[i]);
+                counts[i] += i32::from(sums[i] ^ masks[i] >= thresholds[i]);
             }
         }
-        let mut out = [0; PANEL];
-        for i in 0..PANEL {
-            out[i] = counts[i] as u8;
-        }
-        out
+        counts
     }
 }
 
@@ -157,13 +152,19 @@ impl Finish<'_> {
         })
     }
 
-    /// Room for the outcome of `rows` rows.
-    pub(crate) fn room(&self, rows: usize, outputs: usize) -> Finished {
-        match self {
-            Finish::Sums => Finished::Sums(vec![0; rows * outputs]),
-            Finish::Requantize(_) | Finish::Codes(_) => Finished::Bytes(vec![0; rows * outputs]),
-            Finish::Bits(_) => Finished::Bytes(vec![0; rows * outputs.div_ceil(8)]),
+    /// Makes room for the outcome of `rows` rows, from memory that is there already if it can.
+    pub(crate) fn prepare(&self, room: &mut Finished, rows: usize, outputs: usize) {
+        match (self, &mut *room) {
+            (Finish::Sums, Finished::Sums(sums)) => sums.resize(rows * outputs, 0),
+            (Finish::Sums, _) => *room = Finished::Sums(vec![0; rows * outputs]),
+            (_, Finished::Bytes(bytes)) => bytes.resize(rows * self.bytes(outputs), 0),
+            _ => *room = Finished::Bytes(vec![0; rows * self.bytes(outputs)]),
         }
+    }
+
+    /// Bytes of a row of the outcome.
+    fn bytes(&self, outputs: usize) -> usize {
+        if matches!(self, Finish::Bits(_)) { outputs.div_ceil(8) } else { outputs }
     }
 
     /// The outcome in parts of `rows` rows each.
@@ -178,10 +179,8 @@ impl Finish<'_> {
                 sums.chunks_mut(rows * outputs).map(|out| Sink::Sums { out, outputs }).collect()
             }
             Finished::Bytes(bytes) => {
-                let (each, bits) = match self {
-                    Finish::Bits(_) => (outputs.div_ceil(8), true),
-                    _ => (outputs, false),
-                };
+                let each = self.bytes(outputs);
+                let bits = matches!(self, Finish::Bits(_));
                 let of = |out| match self {
                     Finish::Requantize(how) => Sink::Bytes { out, outputs, how },
                     Finish::Codes(how) | Finish::Bits(how) => Sink::Codes { out, each, how, bits },
@@ -215,38 +214,91 @@ pub(crate) enum Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Takes the sums of a row.
+    /// Takes the sums of rows from `first` on.
     #[inline(always)]
-    pub(crate) fn put(&mut self, row: usize, panel: usize, sums: &[i32; PANEL]) {
+    pub(crate) fn put<M: Machine>(
+        &mut self,
+        machine: M,
+        first: usize,
+        panel: usize,
+        rows: &[[i32; PANEL]],
+    ) {
         match self {
-            Sink::Sums { out, outputs } => write(out, *outputs, row, panel, sums),
+            Sink::Sums { out, outputs } => {
+                let mut out = Panel::new(out, *outputs, first, panel);
+                rows.iter().for_each(|sums| out.write(sums));
+            }
             Sink::Bytes { out, outputs, how } => {
-                write(out, *outputs, row, panel, &how.apply(panel, sums));
+                let mut out = Panel::new(out, *outputs, first, panel);
+                let (scales, biases) = (&how.scales[panel], &how.biases[panel]);
+                for sums in rows {
+                    let mut codes = [0; PANEL];
+                    for i in 0..PANEL {
+                        let code = (sums[i] as f32 * scales[i] + biases[i]).round_ties_even();
+                        let code = (code + how.zero_point).max(how.ends[0]).min(how.ends[1]);
+                        // A whole number below 256 stands in the lowest bits of this sum.
+                        codes[i] = (code + 8_388_608.0).to_bits() as u8;
+                    }
+                    out.write(&codes);
+                }
             }
             Sink::Codes { out, each, how, bits: false } => {
-                write(out, *each, row, panel, &how.apply(panel, sums));
+                let mut out = Panel::new(out, *each, first, panel);
+                for sums in rows {
+                    let counts = how.count(panel, sums);
+                    let mut codes = [0; PANEL];
+                    for i in 0..PANEL {
+                        codes[i] = counts[i] as u8;
+                    }
+                    out.write(&codes);
+                }
             }
             Sink::Codes { out, each, how, bits: true } => {
-                let codes = how.apply(panel, sums);
-                let bits = codes.iter().rev().fold(0u16, |bits, code| bits << 1 | u16::from(*code));
-                let from = row * *each + 2 * panel;
-                let to = (from + 2).min((row + 1) * *each);
-                out[from..to].copy_from_slice(&bits.to_le_bytes()[..to - from]);
+                let thresholds = machine.block(&how.thresholds[panel]);
+                let masks = machine.block(&how.masks[panel]);
+                for (row, sums) in rows.iter().enumerate() {
+                    let sums = machine.xor(machine.block(sums), masks);
+                    let bits = machine.at_least(sums, thresholds);
+                    let row = &mut out[(first + row) * *each..][..*each];
+                    match row[2 * panel..].first_chunk_mut() {
+                        Some(row) => *row = bits.to_le_bytes(),
+                        None => row[2 * panel] = bits.to_le_bytes()[0],
+                    }
+                }
             }
             Sink::Fold(all) => {
-                for (all, sum) in all.iter_mut().zip(sums) {
-                    *all ^= sum;
+                for sums in rows {
+                    for i in 0..PANEL {
+                        all[i] ^= sums[i];
+                    }
                 }
             }
         }
     }
 }
 
-#[inline(always)]
-fn write<T: Copy>(out: &mut [T], outputs: usize, row: usize, panel: usize, numbers: &[T; PANEL]) {
-    let out = &mut out[row * outputs + panel * PANEL..(row + 1) * outputs];
-    match out.first_chunk_mut::<PANEL>() {
-        Some(out) => *out = *numbers,
-        None => out.copy_from_slice(&numbers[..out.len()]),
+/// A panel's part of rows of outputs.
+struct Panel<'a, T> {
+    out: &'a mut [T],
+    outputs: usize,
+    panel: usize,
+}
+
+impl<'a, T: Copy> Panel<'a, T> {
+    #[inline(always)]
+    fn new(out: &'a mut [T], outputs: usize, first: usize, panel: usize) -> Self {
+        Self { out: &mut out[first * outputs..], outputs, panel }
+    }
+
+    /// Writes the next row.
+    #[inline(always)]
+    fn write(&mut self, numbers: &[T; PANEL]) {
+        let (row, rest) = std::mem::take(&mut self.out).split_at_mut(self.outputs);
+        let row = &mut row[self.panel * PANEL..];
+        match row.first_chunk_mut::<PANEL>() {
+            Some(row) => *row = *numbers,
+            None => row.copy_from_slice(&numbers[..row.len()]),
+        }
+        self.out = rest;
     }
 }

@@ -7,6 +7,7 @@
 
 use std::array::from_fn;
 
+use super::arithmetic::Machine;
 use super::finish::Sink;
 use super::tile::Rows;
 use super::weights::{Line, PANEL, Weights};
@@ -34,7 +35,7 @@ static TABLES: [[u8; 16]; 16] = {
 };
 
 /// What an instruction set offers for that, 32 outputs at a time.
-pub(crate) trait Lookup: Copy {
+pub(crate) trait Lookup: Machine {
     type Codes: Copy;
     type Part: Copy;
     type Sum: Copy;
@@ -85,19 +86,22 @@ fn strip<L: Lookup, const P: usize>(
     for row in (0..count).step_by(ROWS) {
         let offsets = from_fn(|r| rows.offsets[(row + r).min(count - 1)]);
         let sums = tile::<L, P>(machine, rows, weights, offsets, panels);
-        for (r, sums) in sums.iter().enumerate().take(count - row) {
-            for (p, sums) in sums.iter().enumerate() {
-                let numbers = machine.numbers(*sums);
-                for (half, numbers) in numbers.as_chunks::<PANEL>().0.iter().enumerate() {
-                    let panel = 2 * (first + p) + half;
-                    if panel < weights.panels() {
-                        let mut out = bases[panel];
-                        for (out, number) in out.iter_mut().zip(numbers) {
-                            *out += i32::from(*number) - shift;
-                        }
-                        sink.put(row + r, panel, &out);
+        for p in 0..P {
+            let mut out = [[[0; PANEL]; ROWS]; 2];
+            for r in 0..ROWS {
+                for (i, number) in machine.numbers(sums[r][p]).into_iter().enumerate() {
+                    out[i / PANEL][r][i % PANEL] = i32::from(number) - shift;
+                }
+            }
+            for (half, out) in out.iter_mut().enumerate() {
+                let panel = 2 * (first + p) + half;
+                let Some(base) = bases.get(panel) else { continue };
+                for out in out.iter_mut() {
+                    for i in 0..PANEL {
+                        out[i] += base[i];
                     }
                 }
+                sink.put(machine, row, panel, &out[..ROWS.min(count - row)]);
             }
         }
     }

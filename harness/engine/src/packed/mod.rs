@@ -40,7 +40,7 @@ pub use error::PackedError;
 pub use finish::{Finish, Finished, Requantize, Thresholds};
 pub use isa::Isa;
 pub use kernel::Kernel;
-pub use product::{micro_kernel, product};
+pub use product::{micro_kernel, product, product_into};
 pub use weights::Weights;
 #[cfg(target_arch = "x86_64")]
 pub use wide::Wide;

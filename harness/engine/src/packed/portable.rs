@@ -63,6 +63,15 @@ impl Machine for Portable {
         block.map(u32::cast_signed)
     }
     #[inline(always)]
+    fn block(self, numbers: &[i32; 16]) -> Block {
+        numbers.map(i32::cast_unsigned)
+    }
+    #[inline(always)]
+    fn at_least(self, a: Block, b: Block) -> u16 {
+        let reached = zip(a, b, |a, b| u32::from(a.cast_signed() >= b.cast_signed()));
+        reached.iter().rev().fold(0, |bits, reached| bits << 1 | *reached as u16)
+    }
+    #[inline(always)]
     fn saturating(self, sum: Block, a: Block, w: Block) -> Block {
         let two = |a: i32, b: i32| (a + b).clamp(i16::MIN.into(), i16::MAX.into());
         let added = zip(a, w, |a, w| {

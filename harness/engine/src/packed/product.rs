@@ -23,13 +23,26 @@ pub fn product(
     activations: &Activations,
     finish: &Finish,
 ) -> Result<Finished, PackedError> {
+    let mut room = Finished::default();
+    product_into(isa, weights, activations, finish, &mut room)?;
+    Ok(room)
+}
+
+/// The same in memory that an earlier product left.
+pub fn product_into(
+    isa: Isa,
+    weights: &Weights,
+    activations: &Activations,
+    finish: &Finish,
+    room: &mut Finished,
+) -> Result<(), PackedError> {
     fits(isa, weights, activations)?;
     finish.check(weights.outputs)?;
     let Activations { rows, stride, planes, .. } = *activations;
     let offsets: Vec<usize> = (0..rows).map(|row| row * stride).collect();
     let bases = bases(weights, activations.zero_point);
-    let mut room = finish.room(rows, weights.outputs);
-    let sinks = finish.sinks(&mut room, ROWS, weights.outputs);
+    finish.prepare(room, rows, weights.outputs);
+    let sinks = finish.sinks(room, ROWS, weights.outputs);
     let parts: Vec<_> = sinks.into_iter().zip(offsets.chunks(ROWS)).collect();
     parts.into_par_iter().for_each(|(sink, offsets)| {
         let rows = Rows {
@@ -42,7 +55,7 @@ pub fn product(
         };
         sweep(isa, rows, weights, &bases, sink);
     });
-    Ok(room)
+    Ok(())
 }
 
 /// Multiplies the same few rows `times` times with the same weights and keeps only a number that

@@ -33,7 +33,7 @@ pub(crate) struct Sweep<'a, M, const R: usize, const N: usize> {
     pub(crate) sink: Sink<'a>,
 }
 
-impl<'a, M: Machine + lut::Lookup, const R: usize, const N: usize> pulp::NullaryFnOnce
+impl<'a, M: lut::Lookup, const R: usize, const N: usize> pulp::NullaryFnOnce
     for Sweep<'a, M, R, N>
 {
     /// The sink, with all sums in it.
@@ -79,17 +79,24 @@ impl<M: Machine, const R: usize, const N: usize> Sweep<'_, M, R, N> {
         for row in (0..count).step_by(R) {
             let offsets: [usize; R] = from_fn(|r| rows.offsets[(row + r).min(count - 1)]);
             let sums = tile::<M, A, R, P>(self.machine, rows, weights, offsets, panels);
-            for (r, sums) in sums.iter().enumerate().take(count - row) {
-                let class = rows.classes.get(row + r).map_or(0, |class| *class as usize);
-                for (p, sums) in sums.iter().enumerate() {
-                    let base = &self.bases[class * weights.panels() + first + p];
-                    let mut out = *base;
-                    for (out, sum) in out.iter_mut().zip(self.machine.store(*sums)) {
+            let bases: [&[[i32; PANEL]]; R] = from_fn(|r| {
+                let class = match rows.classes {
+                    [] => 0,
+                    classes => classes[(row + r).min(count - 1)] as usize,
+                };
+                &self.bases[class * weights.panels() + first..][..P]
+            });
+            for p in 0..P {
+                let mut out = [[0; PANEL]; R];
+                for r in 0..R {
+                    let sums = self.machine.store(sums[r][p]);
+                    for i in 0..PANEL {
                         // Bits that differ count -1 where they would have counted 1.
-                        *out += if A::MASKS { -2 * sum } else { sum };
+                        let sum = if A::MASKS { -2 * sums[i] } else { sums[i] };
+                        out[r][i] = bases[r][p][i] + sum;
                     }
-                    self.sink.put(row + r, first + p, &out);
                 }
+                self.sink.put(self.machine, row, first + p, &out[..R.min(count - row)]);
             }
         }
     }
@@ -125,29 +132,22 @@ fn tile<M: Machine, A: Arithmetic<M>, const R: usize, const P: usize>(
                 from_fn(|r| &A::groups(&rows.bytes[offsets[r] + start..])[..groups]);
             let w: [&[A::Packed]; P] =
                 from_fn(|p| &A::packed(panels[p])[segment * groups..][..groups]);
-            let mut first = 0;
-            while first < whole {
-                let count = room.min(whole - first);
-                let a: [&[A::Group]; R] = from_fn(|r| &a[r][first..][..count]);
-                let w: [&[A::Packed]; P] = from_fn(|p| &w[p][first..][..count]);
-                for g in 0..count {
-                    let mut here = [A::weights(machine, &w[0][g]); P];
-                    for p in 1..P {
-                        here[p] = A::weights(machine, &w[p][g]);
+            if A::CHUNK == usize::MAX {
+                steps::<M, A, R, P>(machine, a, w, whole, &mut parts);
+            } else {
+                let mut first = 0;
+                while first < whole {
+                    let count = room.min(whole - first);
+                    let a = from_fn(|r| &a[r][first..]);
+                    let w = from_fn(|p| &w[p][first..]);
+                    steps::<M, A, R, P>(machine, a, w, count, &mut parts);
+                    first += count;
+                    room -= count;
+                    if room == 0 {
+                        end::<M, A, R, P>(machine, &mut sums, &parts);
+                        begin::<M, A, R, P>(machine, &sums, &mut parts);
+                        room = A::CHUNK;
                     }
-                    for r in 0..R {
-                        let row = A::row(machine, &a[r][g]);
-                        for p in 0..P {
-                            parts[r][p] = A::dot(machine, parts[r][p], row, here[p]);
-                        }
-                    }
-                }
-                first += count;
-                room -= count;
-                if room == 0 {
-                    end::<M, A, R, P>(machine, &mut sums, &parts);
-                    begin::<M, A, R, P>(machine, &sums, &mut parts);
-                    room = A::CHUNK;
                 }
             }
             if whole < groups {
@@ -169,6 +169,31 @@ fn tile<M: Machine, A: Arithmetic<M>, const R: usize, const P: usize>(
         end::<M, A, R, P>(machine, &mut sums, &parts);
     }
     sums
+}
+
+/// Adds the first `count` groups.
+#[inline(always)]
+fn steps<M: Machine, A: Arithmetic<M>, const R: usize, const P: usize>(
+    machine: M,
+    a: [&[A::Group]; R],
+    w: [&[A::Packed]; P],
+    count: usize,
+    parts: &mut [[M::Block; P]; R],
+) {
+    let a: [&[A::Group]; R] = from_fn(|r| &a[r][..count]);
+    let w: [&[A::Packed]; P] = from_fn(|p| &w[p][..count]);
+    for g in 0..count {
+        let mut here = [A::weights(machine, &w[0][g]); P];
+        for p in 1..P {
+            here[p] = A::weights(machine, &w[p][g]);
+        }
+        for r in 0..R {
+            let row = A::row(machine, &a[r][g]);
+            for p in 0..P {
+                parts[r][p] = A::dot(machine, parts[r][p], row, here[p]);
+            }
+        }
+    }
 }
 
 #[inline(always)]
