@@ -14,6 +14,7 @@ mod evaluate;
 mod integer;
 mod library;
 mod locate;
+pub mod packed;
 mod part;
 mod runtime;
 mod session;
