@@ -230,12 +230,17 @@ impl Sink<'_> {
             }
             Sink::Bytes { out, outputs, how } => {
                 let mut out = Panel::new(out, *outputs, first, panel);
-                let (scales, biases) = (&how.scales[panel], &how.biases[panel]);
+                // By value: the compiler cannot know that writing codes leaves them alone.
+                let (scales, biases) = (how.scales[panel], how.biases[panel]);
+                let (zero_point, ends) = (how.zero_point, how.ends);
                 for sums in rows {
                     let mut codes = [0; PANEL];
                     for i in 0..PANEL {
                         let code = (sums[i] as f32 * scales[i] + biases[i]).round_ties_even();
-                        let code = (code + how.zero_point).max(how.ends[0]).min(how.ends[1]);
+                        let code = code + zero_point;
+                        // Not `max` and `min`, which ask what is not a number first.
+                        let code = if code > ends[0] { code } else { ends[0] };
+                        let code = if code < ends[1] { code } else { ends[1] };
                         // A whole number below 256 stands in the lowest bits of this sum.
                         codes[i] = (code + 8_388_608.0).to_bits() as u8;
                     }
@@ -277,6 +282,12 @@ impl Sink<'_> {
     }
 }
 
+/// Writes less than a panel. Apart, since the compiler makes one call of both cases otherwise.
+#[inline(never)]
+fn write_part<T: Copy>(row: &mut [T], numbers: &[T; PANEL]) {
+    row.copy_from_slice(&numbers[..row.len()]);
+}
+
 /// A panel's part of rows of outputs.
 struct Panel<'a, T> {
     out: &'a mut [T],
@@ -297,7 +308,7 @@ impl<'a, T: Copy> Panel<'a, T> {
         let row = &mut row[self.panel * PANEL..];
         match row.first_chunk_mut::<PANEL>() {
             Some(row) => *row = *numbers,
-            None => row.copy_from_slice(&numbers[..row.len()]),
+            None => write_part(row, numbers),
         }
         self.out = rest;
     }
