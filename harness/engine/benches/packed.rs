@@ -37,7 +37,7 @@ impl Measurement for ThreadTime {
         Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
     }
     fn end(&self, start: Duration) -> Duration {
-        self.start() - start
+        self.start().saturating_sub(start)
     }
     fn add(&self, a: &Duration, b: &Duration) -> Duration {
         *a + *b
@@ -57,12 +57,16 @@ struct Units;
 
 impl ValueFormatter for Units {
     fn scale_values(&self, _typical: f64, values: &mut [f64]) -> &'static str {
-        values.iter_mut().for_each(|v| *v /= 1e3);
+        for v in values {
+            *v /= 1e3;
+        }
         "us"
     }
     fn scale_throughputs(&self, _: f64, work: &Throughput, values: &mut [f64]) -> &'static str {
         let Throughput::Elements(operations) = work else { return "?" };
-        values.iter_mut().for_each(|v| *v = *operations as f64 / *v);
+        for v in values {
+            *v = *operations as f64 / *v;
+        }
         "Gop/s"
     }
     fn scale_for_machines(&self, _values: &mut [f64]) -> &'static str {

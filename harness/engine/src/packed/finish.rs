@@ -77,7 +77,7 @@ pub struct Thresholds {
     levels: u8,
     /// `[panel][threshold]`, inverted bit by bit like the sums that they are compared with:
     /// inverting turns the order round, and no number has too large a negative.
-    thresholds: Vec<[i32; PANEL]>,
+    levels_at: Vec<[i32; PANEL]>,
     masks: Vec<[i32; PANEL]>,
 }
 
@@ -101,7 +101,7 @@ impl Thresholds {
             let mask = if falls[output] { -1 } else { 0 };
             packed[output / PANEL * each + level][output % PANEL] = threshold ^ mask;
         }
-        Ok(Self { outputs, levels, thresholds: packed, masks })
+        Ok(Self { outputs, levels, levels_at: packed, masks })
     }
 
     /// Thresholds that each sum reached.
@@ -110,7 +110,7 @@ impl Thresholds {
         let each = usize::from(self.levels);
         let masks = &self.masks[panel];
         let mut counts = [0; PANEL];
-        for thresholds in &self.thresholds[panel * each..][..each] {
+        for thresholds in &self.levels_at[panel * each..][..each] {
             for i in 0..PANEL {
                 counts[i] += i32::from(sums[i] ^ masks[i] >= thresholds[i]);
             }
@@ -226,7 +226,9 @@ impl Sink<'_> {
         match self {
             Sink::Sums { out, outputs } => {
                 let mut out = Panel::new(out, *outputs, first, panel);
-                rows.iter().for_each(|sums| out.write(sums));
+                for sums in rows {
+                    out.write(sums);
+                }
             }
             Sink::Bytes { out, outputs, how } => {
                 let mut out = Panel::new(out, *outputs, first, panel);
@@ -259,7 +261,7 @@ impl Sink<'_> {
                 }
             }
             Sink::Codes { out, each, how, bits: true } => {
-                let thresholds = machine.block(&how.thresholds[panel]);
+                let thresholds = machine.block(&how.levels_at[panel]);
                 let masks = machine.block(&how.masks[panel]);
                 for (row, sums) in rows.iter().enumerate() {
                     let sums = machine.xor(machine.block(sums), masks);
@@ -292,20 +294,21 @@ fn write_part<T: Copy>(row: &mut [T], numbers: &[T; PANEL]) {
 struct Panel<'a, T> {
     out: &'a mut [T],
     outputs: usize,
-    panel: usize,
+    /// First output.
+    from: usize,
 }
 
 impl<'a, T: Copy> Panel<'a, T> {
     #[inline(always)]
     fn new(out: &'a mut [T], outputs: usize, first: usize, panel: usize) -> Self {
-        Self { out: &mut out[first * outputs..], outputs, panel }
+        Self { out: &mut out[first * outputs..], outputs, from: panel * PANEL }
     }
 
     /// Writes the next row.
     #[inline(always)]
     fn write(&mut self, numbers: &[T; PANEL]) {
         let (row, rest) = std::mem::take(&mut self.out).split_at_mut(self.outputs);
-        let row = &mut row[self.panel * PANEL..];
+        let row = &mut row[self.from..];
         match row.first_chunk_mut::<PANEL>() {
             Some(row) => *row = *numbers,
             None => write_part(row, numbers),

@@ -62,7 +62,7 @@ pub(crate) fn run<L: Lookup>(
     let pairs = weights.outputs.div_ceil(2 * PANEL);
     let whole = pairs - pairs % 2;
     for first in (0..whole).step_by(2) {
-        let panels = from_fn(|p| &weights.lines[(first + p) * lines..][..lines]);
+        let panels = each!(2, p => &weights.lines[(first + p) * lines..][..lines]);
         strip::<L, 2>(machine, rows, weights, panels, first, bases, sink);
     }
     for first in whole..pairs {
@@ -84,12 +84,12 @@ fn strip<L: Lookup, const P: usize>(
     let count = rows.offsets.len();
     let shift = SHIFT * (4 * weights.window[0] * weights.groups) as i32;
     for row in (0..count).step_by(ROWS) {
-        let offsets = from_fn(|r| rows.offsets[(row + r).min(count - 1)]);
+        let offsets = each!(ROWS, r => rows.offsets[(row + r).min(count - 1)]);
         let sums = tile::<L, P>(machine, rows, weights, offsets, panels);
         for p in 0..P {
             let mut out = [[[0; PANEL]; ROWS]; 2];
-            for r in 0..ROWS {
-                for (i, number) in machine.numbers(sums[r][p]).into_iter().enumerate() {
+            for (r, sums) in sums.iter().enumerate() {
+                for (i, number) in machine.numbers(sums[p]).into_iter().enumerate() {
                     out[i / PANEL][r][i % PANEL] = i32::from(number) - shift;
                 }
             }
@@ -123,8 +123,8 @@ fn tile<L: Lookup, const P: usize>(
     for segment in 0..weights.window[0] {
         let start = segment * rows.segment_stride;
         let a: [&[[u8; 4]]; ROWS] =
-            from_fn(|r| &rows.bytes[offsets[r] + start..].as_chunks().0[..groups]);
-        let w: [&[Line]; P] = from_fn(|p| &panels[p][segment * groups..][..groups]);
+            each!(ROWS, r => &rows.bytes[offsets[r] + start..].as_chunks().0[..groups]);
+        let w: [&[Line]; P] = each!(P, p => &panels[p][segment * groups..][..groups]);
         for g in 0..groups {
             let mut codes = [machine.codes(&w[0][g]); P];
             for p in 1..P {

@@ -10,6 +10,19 @@
 //! no copy of its patches: rows of an image with its border are themselves rows of activations,
 //! cut into as many segments as the window is high.
 
+/// An array of what an expression gives for each index. Not `array::from_fn`: its closure stays a
+/// call of a function that knows nothing of the instruction set.
+macro_rules! each {
+    ($count:expr, $i:ident => $value:expr) => {{
+        let $i = 0;
+        let mut all = [$value; $count];
+        for $i in 1..$count {
+            all[$i] = $value;
+        }
+        all
+    }};
+}
+
 mod activations;
 mod arithmetic;
 #[cfg(target_arch = "x86_64")]

@@ -40,9 +40,7 @@ impl Noise {
             _ if kernel == Kernel::Binary => [-1, 1][noise.below(2)],
             0 => low,
             1 => high,
-            _ => {
-                (i32::from(low) + noise.below((high as i32 - low as i32 + 1) as usize) as i32) as i8
-            }
+            _ => (i32::from(low) + noise.below(usize::from(low.abs_diff(high)) + 1) as i32) as i8,
         };
         (0..count).map(|_| one(self)).collect()
     }
@@ -301,7 +299,7 @@ fn the_micro_kernel_multiplies() {
             // leaves itself.
             let found = sums(product(isa, &packed, &activations, &Finish::Sums).unwrap())[0];
             let blank = match kernel {
-                Kernel::Binary => base - 2 * codes.iter().filter(|c| **c == 1).count() as i32,
+                Kernel::Binary => base - 2 * codes.iter().map(|c| i32::from(*c)).sum::<i32>(),
                 _ => 0,
             };
             assert_eq!(once, found ^ blank, "{} {}", kernel.name(), isa.name());

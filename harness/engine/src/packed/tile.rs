@@ -1,7 +1,5 @@
 //! The loop of all kernels: a few rows of activations against a few panels of weights.
 
-use std::array::from_fn;
-
 use super::arithmetic::{Arithmetic, Binary, Dot, Exact, Four, Machine, Saturating, Ternary};
 use super::finish::Sink;
 use super::kernel::Kernel;
@@ -74,12 +72,12 @@ impl<M: Machine, const R: usize, const N: usize> Sweep<'_, M, R, N> {
     fn strip<A: Arithmetic<M>, const P: usize>(&mut self, first: usize) {
         let (rows, weights) = (self.rows, self.weights);
         let lines = weights.panel_lines();
-        let panels: [&[Line]; P] = from_fn(|p| &weights.lines[(first + p) * lines..][..lines]);
+        let panels: [&[Line]; P] = each!(P, p => &weights.lines[(first + p) * lines..][..lines]);
         let count = rows.offsets.len();
         for row in (0..count).step_by(R) {
-            let offsets: [usize; R] = from_fn(|r| rows.offsets[(row + r).min(count - 1)]);
+            let offsets: [usize; R] = each!(R, r => rows.offsets[(row + r).min(count - 1)]);
             let sums = tile::<M, A, R, P>(self.machine, rows, weights, offsets, panels);
-            let bases: [&[[i32; PANEL]]; R] = from_fn(|r| {
+            let bases: [&[[i32; PANEL]]; R] = each!(R, r => {
                 let class = match rows.classes {
                     [] => 0,
                     classes => classes[(row + r).min(count - 1)] as usize,
@@ -129,17 +127,17 @@ fn tile<M: Machine, A: Arithmetic<M>, const R: usize, const P: usize>(
         for segment in 0..weights.window[0] {
             let start = plane * rows.plane_stride + segment * rows.segment_stride;
             let a: [&[A::Group]; R] =
-                from_fn(|r| &A::groups(&rows.bytes[offsets[r] + start..])[..groups]);
+                each!(R, r => &A::groups(&rows.bytes[offsets[r] + start..])[..groups]);
             let w: [&[A::Packed]; P] =
-                from_fn(|p| &A::packed(panels[p])[segment * groups..][..groups]);
+                each!(P, p => &A::packed(panels[p])[segment * groups..][..groups]);
             if A::CHUNK == usize::MAX {
                 steps::<M, A, R, P>(machine, a, w, whole, &mut parts);
             } else {
                 let mut first = 0;
                 while first < whole {
                     let count = room.min(whole - first);
-                    let a = from_fn(|r| &a[r][first..]);
-                    let w = from_fn(|p| &w[p][first..]);
+                    let a: [&[A::Group]; R] = each!(R, r => &a[r][first..]);
+                    let w: [&[A::Packed]; P] = each!(P, p => &w[p][first..]);
                     steps::<M, A, R, P>(machine, a, w, count, &mut parts);
                     first += count;
                     room -= count;
@@ -180,8 +178,8 @@ fn steps<M: Machine, A: Arithmetic<M>, const R: usize, const P: usize>(
     count: usize,
     parts: &mut [[M::Block; P]; R],
 ) {
-    let a: [&[A::Group]; R] = from_fn(|r| &a[r][..count]);
-    let w: [&[A::Packed]; P] = from_fn(|p| &w[p][..count]);
+    let a: [&[A::Group]; R] = each!(R, r => &a[r][..count]);
+    let w: [&[A::Packed]; P] = each!(P, p => &w[p][..count]);
     for g in 0..count {
         let mut here = [A::weights(machine, &w[0][g]); P];
         for p in 1..P {
