@@ -14,6 +14,7 @@ pub(crate) trait Machine: Copy {
     fn splat(self, bytes: [u8; 4]) -> Self::Block;
     fn zero(self) -> Self::Block;
     fn add(self, a: Self::Block, b: Self::Block) -> Self::Block;
+    fn sub(self, a: Self::Block, b: Self::Block) -> Self::Block;
     fn xor(self, a: Self::Block, b: Self::Block) -> Self::Block;
     fn and(self, a: Self::Block, b: Self::Block) -> Self::Block;
     fn store(self, block: Self::Block) -> [i32; 16];

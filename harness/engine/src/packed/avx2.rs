@@ -46,6 +46,11 @@ impl Machine for V3 {
         [t._mm256_add_epi32(a[0], b[0]), t._mm256_add_epi32(a[1], b[1])]
     }
     #[inline(always)]
+    fn sub(self, a: Block, b: Block) -> Block {
+        let t = self.avx2;
+        [t._mm256_sub_epi32(a[0], b[0]), t._mm256_sub_epi32(a[1], b[1])]
+    }
+    #[inline(always)]
     fn xor(self, a: Block, b: Block) -> Block {
         let t = self.avx2;
         [t._mm256_xor_si256(a[0], b[0]), t._mm256_xor_si256(a[1], b[1])]

@@ -28,6 +28,10 @@ impl Machine for Wide {
         self.avx512f._mm512_add_epi32(a, b)
     }
     #[inline(always)]
+    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
+        self.avx512f._mm512_sub_epi32(a, b)
+    }
+    #[inline(always)]
     fn xor(self, a: __m512i, b: __m512i) -> __m512i {
         self.avx512f._mm512_xor_si512(a, b)
     }

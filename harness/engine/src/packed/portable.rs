@@ -51,6 +51,10 @@ impl Machine for Portable {
         zip(a, b, u32::wrapping_add)
     }
     #[inline(always)]
+    fn sub(self, a: Block, b: Block) -> Block {
+        zip(a, b, u32::wrapping_sub)
+    }
+    #[inline(always)]
     fn xor(self, a: Block, b: Block) -> Block {
         zip(a, b, |a, b| a ^ b)
     }

@@ -87,12 +87,13 @@ impl<M: Machine, const R: usize, const N: usize> Sweep<'_, M, R, N> {
             for p in 0..P {
                 let mut out = [[0; PANEL]; R];
                 for r in 0..R {
-                    let sums = self.machine.store(sums[r][p]);
-                    for i in 0..PANEL {
-                        // Bits that differ count -1 where they would have counted 1.
-                        let sum = if A::MASKS { -2 * sums[i] } else { sums[i] };
-                        out[r][i] = bases[r][p][i] + sum;
-                    }
+                    let (sum, base) = (sums[r][p], self.machine.block(&bases[r][p]));
+                    // Bits that differ count -1 where they would have counted 1.
+                    out[r] = self.machine.store(if A::MASKS {
+                        self.machine.sub(base, self.machine.add(sum, sum))
+                    } else {
+                        self.machine.add(base, sum)
+                    });
                 }
                 self.sink.put(self.machine, row, first + p, &out[..R.min(count - row)]);
             }
