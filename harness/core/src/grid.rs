@@ -307,14 +307,29 @@ impl Grid {
     /// Rounds a tensor to codes.
     pub fn quantize(&self, tensor: &Tensor) -> Result<QuantTensor, GridError> {
         self.check(&tensor.dims)?;
+        Ok(self.put(tensor))
+    }
+
+    /// [`Grid::quantize`] for a grid that is known to fit the tensor.
+    ///
+    /// # Panics
+    /// If it does not: a bug of the caller.
+    pub fn put(&self, tensor: &Tensor) -> QuantTensor {
         let (_, channels, inner) = self.layout(&tensor.dims);
-        let codes = tensor
-            .data
-            .chunks(inner.max(1))
-            .enumerate()
-            .flat_map(|(i, row)| row.iter().map(move |&x| self.code(x, i % channels)))
-            .collect();
-        Ok(QuantTensor { dims: tensor.dims.clone(), grid: self.clone(), codes })
+        let mut codes = Vec::with_capacity(tensor.data.len());
+        for (i, row) in tensor.data.chunks(inner.max(1)).enumerate() {
+            let c = i % channels;
+            match &self.levels {
+                Levels::Table(table) => {
+                    let scale = self.scale[c];
+                    let thresholds = table.thresholds(c);
+                    let code = |x: &f32| thresholds.iter().filter(|t| *x >= scale * **t).count();
+                    codes.extend(row.iter().map(|x| code(x) as i32));
+                }
+                _ => codes.extend(row.iter().map(|&x| self.code(x, c))),
+            }
+        }
+        QuantTensor { dims: tensor.dims.clone(), grid: self.clone(), codes }
     }
 }
 

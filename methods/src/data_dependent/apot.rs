@@ -36,7 +36,7 @@ use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
 use crate::parts::train::{
     Grids, Parameter, SMALLEST, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid,
-    WeightStart, best_range, moments, params, positive, signed_codes, train,
+    WeightStart, moments, params, positive, train,
 };
 
 /// Additive powers of two.
@@ -133,9 +133,7 @@ impl Grids for Sums {
 
     fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
         if start.signed() {
-            let (low, high) = signed_codes(start.bits);
-            let (least, most) = best_range(start.seen, high - low);
-            return Ok(Box::new(Still::with_step((most - least) / (high - low) as f32, start)));
+            return Ok(Box::new(Still::around_zero(start)));
         }
         let levels = magnitudes(start.bits.get());
         Ok(Box::new(Values { first: self.value, bits: start.bits, levels }))

@@ -16,7 +16,7 @@
 //! # Differences from the paper
 //! Ends of weights begin at three standard deviations around their mean, those of values where a
 //! search finds the smallest squared error on the first batch. Gradients of ends and softness are
-//! divided by `sqrt(numbers * steps)`, as LSQ does; without that they dwarf those of weights. The
+//! divided by `sqrt(numbers * steps)`, as LSQ does. The
 //! softness stays between 0.001 and 0.49. Sites wider than 4 bits (first and last layers) have
 //! uniform grids over what was seen.
 //!
@@ -35,7 +35,7 @@ use crate::grant::Labelled;
 use crate::parts::elementary::{ln, tanh};
 use crate::parts::train::{
     Grids, Parameter, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart,
-    best_range, on, params, step_rate, top_code, train,
+    best_range, params, step_rate, top_code, train,
 };
 
 /// Differentiable soft quantization.
@@ -176,7 +176,7 @@ impl Trained for Range {
 
 impl WeightGrid for Range {
     fn quantized(&self, weights: &Tensor, own: &[Tensor]) -> QuantTensor {
-        on(self.table(own), weights)
+        self.table(own).put(weights)
     }
 }
 

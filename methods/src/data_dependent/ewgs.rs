@@ -39,7 +39,7 @@ use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
 use crate::parts::train::{
     Curvature, Grids, Parameter, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart,
-    mean_abs, moments, params, positive, top_code, train,
+    moments, params, positive, top_code, train,
 };
 
 /// Element-wise gradient scaling.
@@ -125,8 +125,7 @@ impl Grids for Scaled {
         let own = weights.interval.first.map(|v| Tensor::new(vec![1], vec![v]));
         let [low, high] = own;
         let unit = [low, high, Tensor::new(vec![1], vec![1.0])];
-        let quantized = weights.quantized(start.weights, &unit).dequantize();
-        weights.factor = positive(start.mean_abs() / mean_abs(&quantized.data).max(1e-30));
+        weights.factor = start.scale_of(&weights.quantized(start.weights, &unit));
         Ok(Box::new(weights))
     }
 

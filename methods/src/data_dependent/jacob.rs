@@ -37,7 +37,7 @@ use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
 use crate::parts::train::{
     Grids, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart, constant, params,
-    train,
+    rows, train,
 };
 
 /// Training with simulated rounding.
@@ -139,19 +139,11 @@ impl Trained for Channels {
 
 impl WeightGrid for Channels {
     fn quantized(&self, weights: &Tensor, _: &[Tensor]) -> QuantTensor {
-        let inner: usize = weights.dims[self.axis + 1..].iter().product();
-        let channels = weights.dims[self.axis];
-        let mut most = vec![0f32; channels];
-        for (i, row) in weights.data.chunks(inner.max(1)).enumerate() {
-            let most = &mut most[i % channels];
-            *most = row.iter().fold(*most, |m, w| m.max(w.abs()));
-        }
-        let scales = most.into_iter().map(|m| symmetric_scale(m, self.bits)).collect();
+        let most = |row: &Vec<f32>| row.iter().fold(0f32, |m, w| m.max(w.abs()));
+        let rows = rows(weights, self.axis);
+        let scales = rows.iter().map(|row| symmetric_scale(most(row), self.bits)).collect();
         let grid = Grid::symmetric(scales, self.axis, self.bits, SignedRange::Restricted);
-        let each = weights.data.chunks(inner.max(1)).enumerate();
-        let codes = each.flat_map(|(i, row)| row.iter().map(move |w| (i % channels, *w)));
-        let codes = codes.map(|(c, w)| grid.code(w, c)).collect();
-        QuantTensor { dims: weights.dims.clone(), grid, codes }
+        grid.put(weights)
     }
 }
 

@@ -38,8 +38,8 @@ use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
 use crate::parts::basis::Basis;
 use crate::parts::train::{
-    Grids, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart, best_range,
-    moments, nothing, params, positive, signed_codes, train,
+    Grids, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart, moments,
+    nothing, params, positive, rows, train,
 };
 use crate::parts::vector::vectorised;
 
@@ -134,9 +134,7 @@ impl Grids for Bases {
 
     fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
         if start.signed() {
-            let (low, high) = signed_codes(start.bits);
-            let (least, most) = best_range(start.seen, high - low);
-            return Ok(Box::new(Still::with_step((most - least) / (high - low) as f32, start)));
+            return Ok(Box::new(Still::around_zero(start)));
         }
         let bits = start.bits.get();
         let squares: f64 = start.seen.iter().map(|v| f64::from(*v).powi(2)).sum();
@@ -146,17 +144,6 @@ impl Grids for Bases {
         (0..FITS).for_each(|_| basis.follow(&basis.tally(start.seen), 1.0));
         Ok(Box::new(Values { basis, average: self.average, bits: start.bits }))
     }
-}
-
-/// The numbers of each channel along an axis.
-fn rows(tensor: &Tensor, axis: usize) -> Vec<Vec<f32>> {
-    let inner: usize = tensor.dims[axis + 1..].iter().product();
-    let mut rows = vec![Vec::new(); tensor.dims[axis]];
-    let count = rows.len();
-    for (i, part) in tensor.data.chunks(inner.max(1)).enumerate() {
-        rows[i % count].extend_from_slice(part);
-    }
-    rows
 }
 
 /// Weights with a basis for each output channel.
@@ -199,14 +186,7 @@ impl WeightGrid for Weights {
             scale: vec![1.0; channels],
             zero_point: vec![0; channels],
         };
-        let thresholds: Vec<Vec<f32>> = self.bases.iter().map(Basis::thresholds).collect();
-        let (_, _, inner) = grid.layout(&weights.dims);
-        let code = |(i, w): (usize, &f32)| {
-            let own = &thresholds[i / inner.max(1) % channels];
-            own.iter().filter(|t| *w >= **t).count() as i32
-        };
-        let codes = weights.data.iter().enumerate().map(code).collect();
-        QuantTensor { dims: weights.dims.clone(), grid, codes }
+        grid.put(weights)
     }
 }
 

@@ -37,7 +37,7 @@ use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
 use crate::parts::train::{
     Grids, Parameter, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart,
-    best_range, mean_abs, params, positive, signed_codes, top_code, train,
+    mean_abs, params, positive, rows, top_code, train,
 };
 
 /// Nonuniform-to-uniform quantization.
@@ -115,9 +115,7 @@ impl Grids for Thresholds {
 
     fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
         if start.signed() {
-            let (low, high) = signed_codes(start.bits);
-            let (least, most) = best_range(start.seen, high - low);
-            return Ok(Box::new(Still::with_step((most - least) / (high - low) as f32, start)));
+            return Ok(Box::new(Still::around_zero(start)));
         }
         let count = top_code(start.bits) as usize;
         Ok(Box::new(Segments { count, reach: self.reach, bits: start.bits }))
@@ -133,16 +131,8 @@ struct Channels {
 impl Channels {
     /// What the weights of each channel are divided by before they are cut off at one.
     fn factors(&self, weights: &Tensor) -> Vec<f32> {
-        let inner: usize = weights.dims[self.axis + 1..].iter().product();
-        let channels = weights.dims[self.axis];
         let ratio = f64::from(top_code(self.bits)) / f64::from(1u32 << (self.bits.get() - 1));
-        let rows: Vec<&[f32]> = weights.data.chunks(inner.max(1)).collect();
-        let of = |c: usize| {
-            let own: Vec<f32> =
-                rows.iter().skip(c).step_by(channels).flat_map(|r| r.iter().copied()).collect();
-            positive(ratio * mean_abs(&own))
-        };
-        (0..channels).map(of).collect()
+        rows(weights, self.axis).iter().map(|row| positive(ratio * mean_abs(row))).collect()
     }
 }
 

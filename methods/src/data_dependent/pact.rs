@@ -38,7 +38,7 @@ use crate::contract::{Context, Job, MethodError, Recipe};
 use crate::grant::Labelled;
 use crate::parts::train::{
     Grids, Parameter, SMALLEST, TanhWeights, Trained, Training, ValueGrid, ValueStart, WeightGrid,
-    WeightStart, affine, best_end, mean_abs, on, params, positive, signed_codes, top_code, train,
+    WeightStart, affine, best_end, mean_abs, params, positive, signed_codes, top_code, train,
 };
 
 /// Parameterized clipping activation.
@@ -234,14 +234,14 @@ impl Trained for Binned {
         let (low, high) = grid.ends(0);
         let inside = |w: &f32| if *w >= low && *w <= high { 1.0 } else { 0.0 };
         let slopes = weights.data.iter().map(inside).collect();
-        let quantized = on(grid, weights).dequantize();
+        let quantized = grid.put(weights).dequantize();
         Some(with_slopes(tape, value, quantized, Some(slopes)))
     }
 }
 
 impl WeightGrid for Binned {
     fn quantized(&self, weights: &Tensor, _: &[Tensor]) -> QuantTensor {
-        on(self.grid(weights), weights)
+        self.grid(weights).put(weights)
     }
 }
 

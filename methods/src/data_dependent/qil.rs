@@ -37,7 +37,7 @@ use crate::grant::Labelled;
 use crate::parts::elementary::{exp, ln};
 use crate::parts::train::{
     Grids, Parameter, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart,
-    best_range, mean_abs, params, positive, signed_codes, step_rate, top_code, train,
+    params, positive, signed_codes, step_rate, top_code, train,
 };
 
 /// Quantization interval learning.
@@ -118,16 +118,13 @@ impl Grids for Intervals {
         let (bits, power) = (start.bits, self.power);
         let mut weights = Weights { interval, scale: 1.0, power, bits };
         let own: Vec<_> = weights.parameters().into_iter().map(|p| p.value).collect();
-        let quantized = weights.quantized(start.weights, &own).dequantize();
-        weights.scale = positive(start.mean_abs() / mean_abs(&quantized.data).max(1e-30));
+        weights.scale = start.scale_of(&weights.quantized(start.weights, &own));
         Ok(Box::new(weights))
     }
 
     fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
         if start.signed() {
-            let (low, high) = signed_codes(start.bits);
-            let (least, most) = best_range(start.seen, high - low);
-            return Ok(Box::new(Still::with_step((most - least) / (high - low) as f32, start)));
+            return Ok(Box::new(Still::around_zero(start)));
         }
         let levels = top_code(start.bits);
         let rate = step_rate(start.per_image, levels);

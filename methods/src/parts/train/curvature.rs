@@ -71,7 +71,7 @@ impl Trainer<'_> {
     ) -> Result<Moved, MethodError> {
         let mut tape = Tape::new(&self.device);
         let image = self.image(&mut tape, images)?;
-        let vars = self.on_tape(&mut tape)?;
+        let vars = self.on_tape(&mut tape);
         let inputs = BTreeMap::from([(self.network.input().to_string(), image)]);
         let running = Running::new(&mut self.placed, Some(&vars));
         let mut sites = Moving { running, seed, way, leaves: BTreeMap::new() };

@@ -110,6 +110,12 @@ impl WeightStart<'_> {
         mean_abs(&self.weights.data)
     }
 
+    /// What levels are multiplied with so that their mean magnitude is that of the weights: behind
+    /// a batch norm that changes nothing, in front of none it keeps what the layer gives.
+    pub(crate) fn scale_of(&self, quantized: &QuantTensor) -> f32 {
+        positive(self.mean_abs() / mean_abs(&quantized.dequantize().data).max(1e-30))
+    }
+
     /// Mean and standard deviation.
     pub(crate) fn moments(&self) -> (f64, f64) {
         moments(&self.weights.data)
@@ -155,6 +161,17 @@ pub(crate) trait Grids {
 
     /// Begins the grid of a value that is not the image.
     fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError>;
+}
+
+/// The numbers of each channel along an axis.
+pub(crate) fn rows(tensor: &Tensor, axis: usize) -> Vec<Vec<f32>> {
+    let inner: usize = tensor.dims[axis + 1..].iter().product();
+    let mut rows = vec![Vec::new(); tensor.dims[axis]];
+    let count = rows.len();
+    for (i, part) in tensor.data.chunks(inner.max(1)).enumerate() {
+        rows[i % count].extend_from_slice(part);
+    }
+    rows
 }
 
 /// Smallest and largest code around zero: one more below than above.

@@ -28,9 +28,9 @@ use trainer::Trainer;
 pub(crate) use fit::{best_end, best_range};
 pub(crate) use grids::{
     Curvature, Grids, Parameter, Trained, ValueGrid, ValueStart, WeightGrid, WeightStart, mean_abs,
-    moments, positive, signed_codes, top_code,
+    moments, positive, rows, signed_codes, top_code,
 };
-pub(crate) use plain::{Still, affine, constant, nothing, on};
+pub(crate) use plain::{Still, affine, constant, nothing};
 pub(crate) use steps::{StepWeights, step_parameter, step_rate};
 
 pub(crate) use tanh::TanhWeights;
@@ -112,9 +112,9 @@ pub(crate) fn train(
     let epochs = Epochs::new(data.len(), how.batch, how.epochs, Last::Drop, seed)?;
     let schedule = how.schedule(&epochs)?;
     let augment = augmentation(data, how, seed);
-    let mut trainer = Trainer::new(job, how, grids)?;
     cx.step(0, epochs.steps() * how.batch, "training, first batch")?;
-    trainer.start(&gather(data.images(), epochs.epoch(0)?.batch(0)?)?)?;
+    let first = gather(data.images(), epochs.epoch(0)?.batch(0)?)?;
+    let mut trainer = Trainer::new(job, how, grids, &first)?;
     let done = cx.checkpoint()?.map_or(Ok(0), |bytes| trainer.load(&bytes))?;
     for epoch in done..epochs.epochs() {
         let order = epochs.epoch(epoch)?;

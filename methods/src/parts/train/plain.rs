@@ -6,6 +6,7 @@ use quantbench_core::{Bits, Granularity, Grid, Levels, QuantTensor, Tensor};
 use quantbench_engine::autodiff::ops::{Affine, Ends, fake_quantize, fake_quantize_flat};
 use quantbench_engine::autodiff::{Tape, Value, Var};
 
+use super::fit::best_range;
 use super::grids::{
     Trained, ValueGrid, ValueStart, WeightGrid, WeightStart, signed_codes, top_code,
 };
@@ -24,6 +25,14 @@ impl Still {
     /// Over the extremes of the first batch.
     pub(crate) fn new(start: &ValueStart<'_>) -> Self {
         Self { grid: Grid::activation(start.least, start.most, start.bits) }
+    }
+
+    /// Around zero, with the step of the range of smallest squared error: for values that can be
+    /// negative, where a method's own grids begin at zero.
+    pub(crate) fn around_zero(start: &ValueStart<'_>) -> Self {
+        let (low, high) = signed_codes(start.bits);
+        let (least, most) = best_range(start.seen, high - low);
+        Self::with_step((most - least) / (high - low) as f32, start)
     }
 
     /// From zero, or around it, with a step.
@@ -95,14 +104,8 @@ impl Trained for Reaching {
 
 impl WeightGrid for Reaching {
     fn quantized(&self, weights: &Tensor, _: &[Tensor]) -> QuantTensor {
-        on(self.grid(weights), weights)
+        self.grid(weights).put(weights)
     }
-}
-
-/// Weights on a grid for the whole tensor.
-pub(crate) fn on(grid: Grid, weights: &Tensor) -> QuantTensor {
-    let codes = weights.data.iter().map(|w| grid.code(*w, 0)).collect();
-    QuantTensor { dims: weights.dims.clone(), grid, codes }
 }
 
 /// No parameters, where an operation wants some.

@@ -51,6 +51,8 @@ impl<G: Trained + ?Sized> Slot<G> {
 
 /// All grids of a network.
 pub(super) struct Placed<'a> {
+    /// Name of the method, for messages.
+    pub(super) method: &'static str,
     /// How they begin.
     grids: &'a dyn Grids,
     /// The value that is the image.
@@ -69,6 +71,7 @@ impl<'a> Placed<'a> {
         job: &Job<'_>,
         network: &Network,
         grids: &'a dyn Grids,
+        method: &'static str,
     ) -> Result<Self, MethodError> {
         let layers = job.unfolded.layers();
         let mut weights = BTreeMap::new();
@@ -95,7 +98,7 @@ impl<'a> Placed<'a> {
         let image = sites.iter().find(|s| s.kind == SiteKind::Image);
         let image = image.map(|s| s.value.clone());
         let roots = sites.iter().map(root).collect();
-        Ok(Self { grids, image, roots, weights, values: BTreeMap::new() })
+        Ok(Self { method, grids, image, roots, weights, values: BTreeMap::new() })
     }
 
     /// The grids in order: those of weights, then those of values.
@@ -169,8 +172,8 @@ impl<'a, 'g> Running<'a, 'g> {
     }
 
     fn unfit(&mut self, what: &str, name: &str) {
-        let what = format!("{what} {name:?}, which does not fit its grid,");
-        self.fault.get_or_insert(MethodError::NotFinite { what });
+        let reason = format!("{what} {name:?} does not fit its grid");
+        self.fault.get_or_insert(MethodError::Unfit { method: self.placed.method, reason });
     }
 }
 

@@ -4,8 +4,8 @@ use quantbench_core::{Granularity, Grid, Levels, QuantTensor, Tensor};
 use quantbench_engine::autodiff::ops::{Ends, fake_quantize_flat};
 use quantbench_engine::autodiff::{Tape, Var};
 
+use super::SMALLEST;
 use super::grids::{Parameter, Trained, WeightGrid, WeightStart, positive, signed_codes};
-use super::{SMALLEST, on};
 use quantbench_core::Bits;
 
 /// What the gradient of a step is multiplied with: `1 / sqrt(numbers * top)`.
@@ -53,6 +53,6 @@ impl WeightGrid for StepWeights {
             scale: vec![own[0].data[0]],
             zero_point: vec![0],
         };
-        on(grid, weights)
+        grid.put(weights)
     }
 }

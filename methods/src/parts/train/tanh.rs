@@ -5,7 +5,7 @@ use quantbench_engine::autodiff::ops::{Curve, curve, with_slopes};
 use quantbench_engine::autodiff::{Lanes, Tape, Var};
 
 use super::grids::{Trained, WeightGrid, WeightStart, mean_abs, positive};
-use super::{nothing, on};
+use super::nothing;
 use crate::parts::elementary::tanh;
 
 /// `2^b` levels around zero and without it, over `tanh` of the weights; at one bit the sign times
@@ -17,12 +17,10 @@ pub(crate) struct TanhWeights {
 }
 
 impl TanhWeights {
-    /// With levels multiplied so that their mean magnitude is that of the weights: behind a batch
-    /// norm that changes nothing, in front of none it keeps what the layer gives.
+    /// With levels whose mean magnitude is that of the weights.
     pub(crate) fn new(start: &WeightStart<'_>) -> Self {
         let unit = Self { bits: start.bits, scale: 1.0 };
-        let quantized = unit.quantized(start.weights, &[]).dequantize();
-        let scale = positive(start.mean_abs() / mean_abs(&quantized.data).max(1e-30));
+        let scale = start.scale_of(&unit.quantized(start.weights, &[]));
         Self { scale, ..unit }
     }
 
@@ -56,7 +54,8 @@ impl WeightGrid for TanhWeights {
         if self.bits.get() == 1 {
             let scale = vec![positive(mean_abs(&weights.data))];
             let levels = Levels::Binary;
-            return on(Grid { levels, bits: self.bits, granularity, scale, zero_point }, weights);
+            let grid = Grid { levels, bits: self.bits, granularity, scale, zero_point };
+            return grid.put(weights);
         }
         let shape = self.curve(weights);
         let codes = weights.data.iter().map(|w| shape.code(*w) as i32).collect();

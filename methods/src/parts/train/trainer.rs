@@ -35,7 +35,7 @@ pub(super) struct Trainer<'a> {
     /// The network before it was trained, where it teaches.
     teacher: Option<Network>,
     pub(super) placed: Placed<'a>,
-    optimizer: Option<Optimizer>,
+    optimizer: Optimizer,
     /// Bounds of the numbers of each parameter.
     within: Vec<(f32, f32)>,
     /// Numbers that had to be kept within their bounds.
@@ -43,35 +43,21 @@ pub(super) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
+    /// Grids of activations begin with a first batch, each seeing what those before it leave.
     pub(super) fn new(
         job: &'a Job<'a>,
         how: &'a Training,
         grids: &'a dyn Grids,
+        first: &Tensor,
     ) -> Result<Self, MethodError> {
         let keep: Vec<&str> = job.sites.activations.iter().map(|s| s.value.as_str()).collect();
         let network = Network::new(job.unfolded, &keep)?;
-        let placed = Placed::new(job, &network, grids)?;
-        let teacher = (how.teacher > 0.0).then(|| network.clone());
+        let mut placed = Placed::new(job, &network, grids, how.method)?;
         let device = Device::new();
-        let (optimizer, within) = (None, Vec::new());
+        start(&device, &network, &mut placed, first)?;
+        let teacher = (how.teacher > 0.0).then(|| network.clone());
+        let (optimizer, within) = optimizer(how, &network, &placed)?;
         Ok(Self { job, how, device, network, teacher, placed, optimizer, within, guarded: 0 })
-    }
-
-    /// Begins the grids of activations with a first batch, each seeing what those before it leave.
-    pub(super) fn start(&mut self, images: &Tensor) -> Result<(), MethodError> {
-        let mut tape = Tape::new(&self.device);
-        let image = self.image(&mut tape, images)?;
-        let vars = constants(&mut tape, &self.network);
-        let inputs = BTreeMap::from([(self.network.input().to_string(), image)]);
-        let mut sites = Running::new(&mut self.placed, None);
-        self.network.run(&mut tape, inputs, &vars, true, &mut sites)?;
-        if let Some(fault) = sites.fault {
-            return Err(fault);
-        }
-        let (optimizer, within) = self.optimizer()?;
-        self.optimizer = Some(optimizer);
-        self.within = within;
-        Ok(())
     }
 
     fn unfit(&self, reason: String) -> MethodError {
@@ -83,50 +69,15 @@ impl<'a> Trainer<'a> {
         self.unfit("the network's output does not have one logit per class".to_string())
     }
 
+    /// Images on a tape.
     pub(super) fn image(&self, tape: &mut Tape, images: &Tensor) -> Result<Var, MethodError> {
-        let map = self.device.map(images).ok_or_else(|| {
-            self.unfit(format!("images of dimensions {:?} are no maps", images.dims))
-        })?;
-        Ok(tape.constant(Value::Map(map)))
-    }
-
-    /// All parameters, those of grids with a rate and decay of their own; and their bounds.
-    fn optimizer(&self) -> Result<(Optimizer, Vec<(f32, f32)>), MethodError> {
-        let mut parameters = Parameters::new();
-        let weight_decay = self.how.weight_decay;
-        let network = Group { name: "network".to_string(), rate: 1.0, weight_decay };
-        let network = parameters.add_group(network)?;
-        let mut within = Vec::new();
-        for (name, tensor) in self.network.parameters() {
-            parameters.add(network, name, tensor.clone())?;
-            within.push((f32::MIN, f32::MAX));
-        }
-        let mut groups: Vec<(f64, f64, usize)> = Vec::new();
-        for (name, parameter) in self.placed.parameters() {
-            let (rate, decay) = (parameter.rate, parameter.decay);
-            let found = groups.iter().find(|g| (g.0, g.1) == (rate, decay)).map(|g| g.2);
-            let group = if let Some(group) = found {
-                group
-            } else {
-                let name = format!("grids {}", groups.len());
-                let group = parameters.add_group(Group { name, rate, weight_decay: decay })?;
-                groups.push((rate, decay, group));
-                group
-            };
-            parameters.add(group, name, parameter.value.clone())?;
-            within.push(parameter.within);
-        }
-        Ok((Optimizer::new(self.how.rule, parameters)?, within))
-    }
-
-    fn ready(&self) -> Result<&Optimizer, MethodError> {
-        self.optimizer.as_ref().ok_or_else(|| self.unfit("training has not begun".to_string()))
+        image(&self.device, tape, images, self.how.method)
     }
 
     /// All parameters on a tape, by name.
-    pub(super) fn on_tape(&self, tape: &mut Tape) -> Result<BTreeMap<String, Var>, MethodError> {
-        let all = self.ready()?.parameters().all().iter();
-        Ok(all.map(|p| (p.name().to_string(), tape.parameter(p.value()))).collect())
+    pub(super) fn on_tape(&self, tape: &mut Tape) -> BTreeMap<String, Var> {
+        let all = self.optimizer.parameters().all().iter();
+        all.map(|p| (p.name().to_string(), tape.parameter(p.value()))).collect()
     }
 
     /// Tells the grids which step comes.
@@ -144,7 +95,7 @@ impl<'a> Trainer<'a> {
     ) -> Result<Seen, MethodError> {
         let mut tape = Tape::new(&self.device);
         let image = self.image(&mut tape, images)?;
-        let vars = self.on_tape(&mut tape)?;
+        let vars = self.on_tape(&mut tape);
         let inputs = BTreeMap::from([(self.network.input().to_string(), image)]);
         let mut sites = Running::new(&mut self.placed, Some(&vars));
         let run = self.network.run(&mut tape, inputs, &vars, true, &mut sites)?;
@@ -164,11 +115,9 @@ impl<'a> Trainer<'a> {
             return Ok(seen);
         }
         let mut gradients = tape.backward(loss);
-        let names = self.ready()?.parameters().all().iter();
+        let names = self.optimizer.parameters().all().iter();
         let gradients: Vec<_> = names.map(|p| gradients.flat(vars[p.name()])).collect();
-        if let Some(optimizer) = &mut self.optimizer {
-            optimizer.step(&gradients, rate)?;
-        }
+        self.optimizer.step(&gradients, rate)?;
         self.guard();
         Ok(seen)
     }
@@ -200,8 +149,7 @@ impl<'a> Trainer<'a> {
 
     /// Keeps parameters of grids within their bounds.
     fn guard(&mut self) {
-        let values = self.optimizer.iter_mut().flat_map(Optimizer::values_mut);
-        for ((_, values), (low, high)) in values.zip(&self.within) {
+        for ((_, values), (low, high)) in self.optimizer.values_mut().zip(&self.within) {
             for value in values {
                 if *value < *low || *value > *high {
                     *value = value.clamp(*low, *high);
@@ -214,13 +162,12 @@ impl<'a> Trainer<'a> {
     /// What has been trained so far as bytes, after so many epochs.
     pub(super) fn save(&mut self, epochs: usize) -> Vec<u8> {
         let guarded = self.guarded;
-        self.state().map(|state| state.save(epochs, guarded)).unwrap_or_default()
+        self.state().save(epochs, guarded)
     }
 
     /// Goes on from bytes that an interrupted training left; gives the epochs that it had done.
     pub(super) fn load(&mut self, bytes: &[u8]) -> Result<usize, MethodError> {
-        let Some(mut state) = self.state() else { return Ok(0) };
-        let loaded = state.load(bytes);
+        let loaded = self.state().load(bytes);
         let (epochs, guarded) = loaded.map_err(|reason| {
             let reason = format!(
                 "the checkpoint of this cell cannot be used: {reason}; remove it to begin again"
@@ -231,14 +178,14 @@ impl<'a> Trainer<'a> {
         Ok(epochs)
     }
 
-    fn state(&mut self) -> Option<State<'_, 'a>> {
-        let optimizer = self.optimizer.as_mut()?;
-        Some(State { network: &mut self.network, placed: &mut self.placed, optimizer })
+    fn state(&mut self) -> State<'_, 'a> {
+        let (network, placed) = (&mut self.network, &mut self.placed);
+        State { network, placed, optimizer: &mut self.optimizer }
     }
 
     /// The artefact of what has been trained so far.
     pub(super) fn artefact(&self) -> Result<Artefact, MethodError> {
-        let all = self.ready()?.parameters().all().iter();
+        let all = self.optimizer.parameters().all().iter();
         let parameters: BTreeMap<String, Tensor> =
             all.map(|p| (p.name().to_string(), p.value().clone())).collect();
         let mut artefact = folded(self.job, &self.network, &self.placed, &parameters)?;
@@ -248,6 +195,68 @@ impl<'a> Trainer<'a> {
         }
         Ok(artefact)
     }
+}
+
+/// Begins the grids of activations with a first batch.
+fn start(
+    device: &Device,
+    network: &Network,
+    placed: &mut Placed<'_>,
+    images: &Tensor,
+) -> Result<(), MethodError> {
+    let mut tape = Tape::new(device);
+    let image = image(device, &mut tape, images, placed.method)?;
+    let vars = constants(&mut tape, network);
+    let inputs = BTreeMap::from([(network.input().to_string(), image)]);
+    let mut sites = Running::new(placed, None);
+    network.run(&mut tape, inputs, &vars, true, &mut sites)?;
+    sites.fault.map_or(Ok(()), Err)
+}
+
+fn image(
+    device: &Device,
+    tape: &mut Tape,
+    images: &Tensor,
+    method: &'static str,
+) -> Result<Var, MethodError> {
+    let map = device.map(images).ok_or_else(|| MethodError::Unfit {
+        method,
+        reason: format!("images of dimensions {:?} are no maps", images.dims),
+    })?;
+    Ok(tape.constant(Value::Map(map)))
+}
+
+/// All parameters, those of grids with a rate and decay of their own; and their bounds.
+fn optimizer(
+    how: &Training,
+    network: &Network,
+    placed: &Placed<'_>,
+) -> Result<(Optimizer, Vec<(f32, f32)>), MethodError> {
+    let mut parameters = Parameters::new();
+    let weight_decay = how.weight_decay;
+    let own = Group { name: "network".to_string(), rate: 1.0, weight_decay };
+    let own = parameters.add_group(own)?;
+    let mut within = Vec::new();
+    for (name, tensor) in network.parameters() {
+        parameters.add(own, name, tensor.clone())?;
+        within.push((f32::MIN, f32::MAX));
+    }
+    let mut groups: Vec<(f64, f64, usize)> = Vec::new();
+    for (name, parameter) in placed.parameters() {
+        let (rate, decay) = (parameter.rate, parameter.decay);
+        let found = groups.iter().find(|g| (g.0, g.1) == (rate, decay)).map(|g| g.2);
+        let group = if let Some(group) = found {
+            group
+        } else {
+            let name = format!("grids {}", groups.len());
+            let group = parameters.add_group(Group { name, rate, weight_decay: decay })?;
+            groups.push((rate, decay, group));
+            group
+        };
+        parameters.add(group, name, parameter.value.clone())?;
+        within.push(parameter.within);
+    }
+    Ok((Optimizer::new(how.rule, parameters)?, within))
 }
 
 /// Parameters of a network that get no gradient.
