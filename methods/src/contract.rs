@@ -238,6 +238,18 @@ pub enum MethodError {
         /// Where.
         what: String,
     },
+    /// A training ended in a network that answers everything alike.
+    #[error(
+        "training collapsed: the network that it left puts all of {images} training images into class {class} (loss of the last step {loss:.3}); try a lower rate, more epochs or wider grids"
+    )]
+    Collapsed {
+        /// Images that were looked at.
+        images: usize,
+        /// The one class.
+        class: usize,
+        /// Loss of the last step.
+        loss: f32,
+    },
     /// A checkpoint could not be kept or used, or a snapshot not be looked at.
     #[error("{0}")]
     Kept(String),

@@ -11,13 +11,16 @@
 //!
 //! # Parameters
 //! - `power` (`true`): whether the power of weights is trained; 1 otherwise.
+//! - `progressive` (`true`): a quarter of the training each at 5, 4, 3 and 2 bits, but never below
+//!   the width asked; all of it at that width otherwise.
 //! - `epochs` (90), `batch` (128), `rate` (0.04), `schedule` (`cosine`), `warm_up` (0),
 //!   `weight_decay` (1e-4), `smoothing` (0), `teacher` (0), `augment` (`true`): see the trainer.
 //!
 //! # Differences from the paper
-//! Training starts from the FP32 network and not from one of more bits. Levels are multiplied by
-//! constants: those of values by the upper end at the start, because all readers of a value read
-//! the same numbers; those of weights so that mean magnitudes agree at the start. Gradients of
+//! The wider networks that training starts from get a share of its epochs, not a training each.
+//! Levels are multiplied by constants: those of values by the upper end at the start, because all
+//! readers of a value read the same numbers; those of weights so that mean magnitudes agree at the
+//! start. What is looked at between epochs has the width asked. Gradients of
 //! intervals are divided by `sqrt(numbers * levels)` and intervals stay below the largest magnitude
 //! seen at the start, as in a public port. Sites wider than 5 bits (first and last layers) have
 //! uniform grids over what was seen; a value that can be negative has one that is not trained.
@@ -45,7 +48,7 @@ pub struct Qil;
 
 static CARD: Card = Card {
     name: "qil",
-    version: 1,
+    version: 2,
     family: Family::DataDependent,
     summary: "trains intervals outside of which numbers are pruned or clipped",
     when: "2 to 5 bits, with labelled training images",
@@ -63,6 +66,12 @@ static CARD: Card = Card {
             default: Default::Bool(true),
             range: ParamRange::Switch,
         },
+        Param {
+            name: "progressive",
+            help: "whether a quarter of the training each has 5, 4, 3 and 2 bits, down to the width asked",
+            default: Default::Bool(true),
+            range: ParamRange::Switch,
+        },
         params::epochs(90),
         params::batch(128),
         params::rate(0.04),
@@ -74,7 +83,7 @@ static CARD: Card = Card {
         params::AUGMENT,
     ],
     departures: &[
-        "training starts from the FP32 network, not from one of more bits",
+        "the wider networks that training starts from get a share of the epochs, not a training each",
         "levels are multiplied by constants",
         "gradients of intervals are divided by the root of numbers times levels",
         "sites wider than 5 bits have uniform grids over what was seen",
@@ -96,18 +105,29 @@ impl Recipe for Qil {
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
         let how = Training::of(CARD.name, job, params::sgd());
-        train(job, &data, &how, &Intervals { power: job.switch("power") }, cx)
+        let (power, progressive) = (job.switch("power"), job.switch("progressive"));
+        train(job, &data, &how, &Intervals { power, progressive }, cx)
     }
 }
 
 /// Intervals of magnitudes.
 struct Intervals {
     power: bool,
+    progressive: bool,
+}
+
+/// The widest width that is trained.
+const WIDEST: u8 = 5;
+
+/// Width of a step of a progressive training.
+fn width(bits: Bits, step: usize, steps: usize) -> u8 {
+    let quarter = (4 * step / steps.max(1)).min(3) as u8;
+    bits.get().max(WIDEST - quarter)
 }
 
 impl Grids for Intervals {
     fn widest(&self) -> (u8, u8) {
-        (5, 5)
+        (WIDEST, WIDEST)
     }
 
     fn weight(&self, start: &WeightStart<'_>) -> Result<Box<dyn WeightGrid>, MethodError> {
@@ -115,11 +135,20 @@ impl Grids for Intervals {
         let levels = signed_codes(start.bits).1;
         let rate = step_rate(start.weights.data.len(), levels);
         let interval = Interval { most: positive(f64::from(most)), levels: levels as f32, rate };
-        let (bits, power) = (start.bits, self.power);
-        let mut weights = Weights { interval, scale: 1.0, power, bits };
+        let mut weights = Weights {
+            interval,
+            scale: 1.0,
+            scales: [1.0; SCALES],
+            power: self.power,
+            progressive: self.progressive,
+            bits: start.bits,
+        };
         let own: Vec<_> = weights.parameters().into_iter().map(|p| p.value).collect();
-        weights.scale = start.scale_of(&weights.quantized(start.weights, &own));
-        Ok(Box::new(weights))
+        for bits in start.bits.get()..=WIDEST {
+            let codes = weights.at(bits).on_grid(start.weights, &own);
+            weights.scales[usize::from(bits)] = start.scale_of(&codes);
+        }
+        Ok(Box::new(weights.at(start.bits.get())))
     }
 
     fn value(&self, start: &ValueStart<'_>) -> Result<Box<dyn ValueGrid>, MethodError> {
@@ -131,6 +160,7 @@ impl Grids for Intervals {
         let most = positive(f64::from(start.most));
         Ok(Box::new(Values {
             interval: Interval { most, levels: levels as f32, rate },
+            progressive: self.progressive,
             bits: start.bits,
         }))
     }
@@ -173,14 +203,42 @@ impl Interval {
 struct Weights {
     interval: Interval,
     scale: f32,
+    /// Scales by width.
+    scales: [f32; SCALES],
     power: bool,
+    progressive: bool,
+    /// Width asked.
     bits: Bits,
 }
+
+/// One scale for each width up to the widest.
+const SCALES: usize = WIDEST as usize + 1;
 
 /// Bounds of the power.
 const POWERS: (f32, f32) = (0.1, 10.0);
 
 impl Weights {
+    /// The same weights at another width.
+    fn at(&self, width: u8) -> Self {
+        let levels = ((1 << (width - 1)) - 1) as f32;
+        let interval = Interval { levels, ..self.interval };
+        Self { interval, scale: self.scales[usize::from(width)], ..*self }
+    }
+
+    fn on_grid(&self, weights: &Tensor, own: &[Tensor]) -> QuantTensor {
+        let p = [own[0].data[0], own[1].data[0], own[2].data[0]];
+        let codes = weights.data.iter().map(|w| self.code(&p, *w) as i32).collect();
+        let top = self.interval.levels as i32;
+        let grid = Grid {
+            levels: Levels::Affine { qmin: -top, qmax: top },
+            bits: self.bits,
+            granularity: Granularity::Tensor,
+            scale: vec![self.scale / self.interval.levels],
+            zero_point: vec![0],
+        };
+        QuantTensor { dims: weights.dims.clone(), grid, codes }
+    }
+
     /// The place in the interval, and the same to the power.
     #[inline(always)]
     fn spread(p: &[f32], w: f32) -> (f32, f32) {
@@ -205,6 +263,12 @@ impl Trained for Weights {
         all
     }
 
+    fn begin(&mut self, step: usize, steps: usize) {
+        if self.progressive {
+            *self = self.at(width(self.bits, step, steps));
+        }
+    }
+
     fn apply(&mut self, tape: &mut Tape, value: Var, own: &[Var]) -> Option<Var> {
         let all = join(tape, own)?;
         Some(curve(tape, value, all, *self))
@@ -213,17 +277,7 @@ impl Trained for Weights {
 
 impl WeightGrid for Weights {
     fn quantized(&self, weights: &Tensor, own: &[Tensor]) -> QuantTensor {
-        let p = [own[0].data[0], own[1].data[0], own[2].data[0]];
-        let codes = weights.data.iter().map(|w| self.code(&p, *w) as i32).collect();
-        let top = self.interval.levels as i32;
-        let grid = Grid {
-            levels: Levels::Affine { qmin: -top, qmax: top },
-            bits: self.bits,
-            granularity: Granularity::Tensor,
-            scale: vec![self.scale / self.interval.levels],
-            zero_point: vec![0],
-        };
-        QuantTensor { dims: weights.dims.clone(), grid, codes }
+        self.at(self.bits.get()).on_grid(weights, own)
     }
 }
 
@@ -257,12 +311,20 @@ impl Curve for Weights {
 #[derive(Debug, Clone, Copy)]
 struct Values {
     interval: Interval,
+    progressive: bool,
+    /// Width asked.
     bits: Bits,
 }
 
 impl Trained for Values {
     fn parameters(&self) -> Vec<Parameter> {
         self.interval.parameters()
+    }
+
+    fn begin(&mut self, step: usize, steps: usize) {
+        if self.progressive {
+            self.interval.levels = ((1 << width(self.bits, step, steps)) - 1) as f32;
+        }
     }
 
     fn apply(&mut self, tape: &mut Tape, value: Var, own: &[Var]) -> Option<Var> {
@@ -274,7 +336,7 @@ impl Trained for Values {
 impl ValueGrid for Values {
     fn grid(&self, own: &[Tensor]) -> Grid {
         let (centre, half) = (own[0].data[0], own[1].data[0]);
-        let count = self.interval.levels;
+        let count = top_code(self.bits) as f32;
         let threshold = |i: usize| centre - half + 2.0 * half * (i as f32 + 0.5) / count;
         let thresholds = (0..count as usize).map(threshold).collect();
         let unit = self.interval.most / count;
@@ -318,11 +380,13 @@ mod tests {
             let ends = [centre - half, centre + half];
             prop_assume!(ends.iter().all(|end| (x.abs() - end).abs() > 2e-2) && x.abs() > 1e-2);
             let place = |p: &[f64], x: f64| (0.5 * (x - p[0]) / p[1] + 0.5).clamp(0.0, 1.0);
-            let values = Values { interval, bits: Bits::new(2).unwrap() };
+            let values = Values { interval, progressive: false, bits: Bits::new(2).unwrap() };
             let p = [centre, half, power];
             slopes_are_those_of(&values, &p[..2], x, &[0.5; 2], |p, x| 1.5 * place(p, x));
             let bits = Bits::new(3).unwrap();
-            let weights = Weights { interval, scale: 2.0, power: true, bits };
+            let scales = [2.0; SCALES];
+            let weights =
+                Weights { interval, scale: 2.0, scales, power: true, progressive: true, bits };
             slopes_are_those_of(&weights, &p, x, &[0.5; 3], |p, x| {
                 2.0 * x.signum() * place(p, x.abs()).powf(p[2])
             });

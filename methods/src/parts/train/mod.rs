@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod check;
+mod collapse;
 mod curvature;
 mod finish;
 mod fit;
@@ -115,6 +116,7 @@ pub(crate) fn train(
     cx.step(0, epochs.steps() * how.batch, "training, first batch")?;
     let first = gather(data.images(), epochs.epoch(0)?.batch(0)?)?;
     let mut trainer = Trainer::new(job, how, grids, &first)?;
+    let mut loss = f32::NAN;
     let done = cx.checkpoint()?.map_or(Ok(0), |bytes| trainer.load(&bytes))?;
     for epoch in done..epochs.epochs() {
         let order = epochs.epoch(epoch)?;
@@ -132,6 +134,7 @@ pub(crate) fn train(
                 let what = format!("the loss of training step {step} (epoch {epoch})");
                 return Err(MethodError::NotFinite { what });
             }
+            loss = seen.loss;
             if step % 16 == 0 {
                 let right = 100.0 * seen.correct as f64 / positions.len() as f64;
                 let what = format!("training, images; loss {:.3}, {right:.0} % right", seen.loss);
@@ -144,6 +147,7 @@ pub(crate) fn train(
         }
     }
     let artefact = trainer.artefact()?;
+    collapse::refuse(&artefact, &trainer.device, &first, loss)?;
     cx.snapshot(epochs.epochs(), &artefact)?;
     // The network in float that the artefact stands for is the trained one.
     cx.reference = Some(artefact.graph.clone());
