@@ -282,8 +282,11 @@ pub struct EvalArgs {
 pub struct CostArgs {
     /// Name from configs/models, or a path to an ONNX file; a file with quantizers has its own
     /// widths
-    #[arg(required_unless_present = "artefact")]
+    #[arg(required_unless_present_any = ["artefact", "run"])]
     pub model: Option<String>,
+    /// Run folder: store the cost of each of its artefacts on each target beside its rows
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "artefact", "weights", "activations", "layers", "json"])]
+    pub run: Option<PathBuf>,
     /// Target, see `list profiles`, or a path to a profile; may be repeated [default: all that
     /// have a model]
     #[arg(long, value_name = "NAME|FILE")]

@@ -13,6 +13,7 @@ pub mod cost;
 mod modelled;
 mod profile;
 mod roofline;
+mod rows;
 mod target;
 mod workload;
 

@@ -6,6 +6,7 @@
 //! written whole or not at all; the `result` part of a row is a function of its ids.
 
 pub mod config;
+pub mod costs;
 pub mod external;
 pub mod plan;
 pub mod run;
@@ -14,6 +15,7 @@ pub mod work;
 
 pub use config::schema::{Kind as SchemaKind, schema_text};
 pub use config::{Catalog, ConfigError, ModelCard, ModelError, Survey, snippet};
+pub use costs::{Costed, CostingError, cost_artefacts};
 pub use external::External;
 pub use plan::estimate::{Estimate, estimate};
 pub use plan::{Filter, Plan, PlannedCell, plan};

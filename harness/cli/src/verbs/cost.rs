@@ -9,7 +9,7 @@ use quantbench_graph::{Artefact, Graph, decode, read_qdq};
 use quantbench_hardware::{
     Bound, CostError, Level, ModelledCost, ModelledLayer, Profile, Roofline, Totals, Workload,
 };
-use quantbench_runner::Catalog;
+use quantbench_runner::{Catalog, Costed, Store};
 use serde_json::json;
 
 use crate::args::CostArgs;
@@ -23,8 +23,12 @@ const DEFAULT_BITS: u8 = 8;
 /// Costs the model on every target that is named, or on all, and prints tables.
 pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
     let catalog = context::catalog(configs)?;
-    let workload = workload(args, &catalog)?;
     let profiles = profiles(&args.profile, &catalog)?;
+    if let Some(dir) = &args.run {
+        let store = Store::open(dir).or_usage()?;
+        return store_costs(&store, &profiles.iter().collect::<Vec<_>>()).map(|()| Exit::Done);
+    }
+    let workload = workload(args, &catalog)?;
     let mut costs = Vec::new();
     let mut unfit = Vec::new();
     for profile in &profiles {
@@ -56,6 +60,28 @@ pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
         out::line(&text(&workload, &costs, &unfit, args.layers))?;
     }
     Ok(Exit::Done)
+}
+
+/// Stores the cost of a run folder's artefacts on each profile, and says what became of them.
+pub(super) fn store_costs(store: &Store, profiles: &[&Profile]) -> Result<(), Failure> {
+    let command = std::env::args().collect::<Vec<_>>().join(" ");
+    let commit = env!("QUANTBENCH_COMMIT");
+    let Costed { written, kept, without_artefact } =
+        quantbench_runner::cost_artefacts(store, profiles, &command, commit).or_failed()?;
+    if written + kept + without_artefact == 0 {
+        return Ok(());
+    }
+    let mut text = format!("costs: {written} stored now, {kept} were there");
+    if without_artefact > 0 {
+        let _ = write!(
+            text,
+            ", {without_artefact} rows have no artefact in {} and get none; run their survey again \
+             to make them",
+            store.dir().display()
+        );
+    }
+    out::say(&text);
+    Ok(())
 }
 
 /// The targets that are named, or all that have a model.

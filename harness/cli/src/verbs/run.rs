@@ -11,6 +11,7 @@ use crate::exit::{Exit, Failure, OrExit, Outcome};
 use crate::out;
 use crate::progress::Progress;
 use crate::signals;
+use crate::verbs::cost::store_costs;
 
 /// Runs, with progress on standard error and the table of results on standard output.
 pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
@@ -53,6 +54,9 @@ pub fn run(args: &RunArgs, configs: Option<&Path>) -> Outcome {
         &signals::INTERRUPTED,
     )
     .map_err(failure)?;
+    let profiles = survey.profiles.iter().map(|name| catalog.profile(&name.value));
+    let profiles: Vec<_> = profiles.collect::<Result<_, _>>().or_usage()?;
+    store_costs(&Store::view(&dir), &profiles)?;
     let (rows, _) =
         Store::view(&dir).with_published(&context::published(&survey.name)).rows().or_failed()?;
     out::line(&quantbench_report::terminal_table(&rows))?;

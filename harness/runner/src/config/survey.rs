@@ -96,7 +96,7 @@ pub struct Survey {
     pub calibration: Calibration,
     /// Seeds of methods that use randomness.
     pub seeds: Vec<u64>,
-    /// Targets that every spec is checked against.
+    /// Targets that every spec is checked against, and whose cost is modelled.
     pub profiles: Vec<At<String>>,
     /// When a deployed accuracy is wanted.
     pub deployed: DeployedRule,

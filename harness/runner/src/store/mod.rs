@@ -3,6 +3,7 @@
 mod asked;
 mod checkpoints;
 pub mod claims;
+mod costs;
 pub mod disk;
 mod error;
 mod facts;
@@ -58,8 +59,9 @@ const FOREIGN: &str = "onnx";
 /// How the name of a file of histograms ends.
 const HISTOGRAMS: &str = ".json.z";
 
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 9] = [
     "artefacts",
+    "costs",
     "rows",
     "predictions",
     "statistics",

@@ -42,7 +42,11 @@ pub(super) static KEYS: [Key; 12] = [
     Key::may("specs", SPECS, "What is asked of every method without specs of its own."),
     Key::may("calibration", Shape::Map(&CALIBRATION), "Images from the training split."),
     Key::may("seeds", NUMBERS, "Seeds of methods that use randomness of their own (default: [0])."),
-    Key::may("profiles", NAMES, "Targets that every spec is checked against."),
+    Key::may(
+        "profiles",
+        NAMES,
+        "Targets that every spec is checked against, and whose cost is modelled.",
+    ),
     Key::may("deployed", DEPLOYED_WORD, "Whether 8-bit specs also run through integer kernels."),
     Key::may("evaluation", Shape::Map(&EVALUATION), "How accuracies are computed."),
     Key::may(
