@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use quantbench_report::{build_with, terminal_table};
+use quantbench_report::{Stored, build_with, terminal_table};
 
 #[path = "../tests/fixtures/mod.rs"]
 mod fixtures;
@@ -30,7 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let invented = rows.iter().any(|r| r.ids.eval.starts_with("eval:"));
     let histograms = if invented { fixtures::histograms(&rows) } else { Vec::new() };
-    for (name, bytes) in build_with(&rows, &histograms, &[])?.files() {
+    for (name, bytes) in
+        build_with(&Stored { rows: &rows, histograms: &histograms, ..Stored::default() })?.files()
+    {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;

@@ -2,16 +2,17 @@
 
 use std::cmp::Ordering;
 
+use quantbench_core::Row;
 use quantbench_core::row::SCHEMA;
-use quantbench_core::{Histograms, Row};
 
-use crate::ReportError;
 use crate::figures::Figure;
 use crate::format;
 use crate::group::{Groups, Withheld};
 use crate::provenance::Provenance;
 use crate::select::{Marked, select};
 use crate::table::{Tables, tables};
+use crate::targets::{Target, targets};
+use crate::{ReportError, Stored};
 
 /// A cell without a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Findings<'a> {
     pub rows: Vec<Marked<'a>>,
     /// Groups of the rows that count.
     pub groups: Groups<'a>,
+    /// What artefacts cost on targets.
+    pub targets: Vec<Target<'a>>,
     /// Tables of the groups.
     pub tables: Tables,
     /// Figures, in the order of their kinds.
@@ -51,18 +54,19 @@ impl<'a> Findings<'a> {
     /// # Errors
     /// As [`Findings::with`].
     pub fn of(rows: &'a [Row]) -> Result<Self, ReportError> {
-        Self::with(rows, &[])
+        Self::with(&Stored { rows, ..Stored::default() })
     }
 
-    /// Derives everything from the rows and the histograms stored beside them.
+    /// Derives everything from all that a run stored.
     ///
     /// # Errors
     /// [`ReportError::NoRows`], [`ReportError::OtherSchema`] or a figure that cannot be drawn.
-    pub fn with(rows: &'a [Row], histograms: &[Histograms]) -> Result<Self, ReportError> {
-        let (marked, mut warnings) = usable(rows)?;
+    pub fn with(stored: &Stored<'a>) -> Result<Self, ReportError> {
+        let (marked, mut warnings) = usable(stored.rows)?;
         let groups = Groups::of(&marked);
-        let tables = tables(&groups);
-        let figures = Figure::all(&groups, histograms)?;
+        let targets = targets(&groups, stored.costs);
+        let tables = tables(&groups, &targets);
+        let figures = Figure::all(&groups, &targets, stored.histograms)?;
         let provenance = Provenance::of(&marked);
         let failures = failures(&groups);
         let withheld = withheld(&groups);
@@ -82,7 +86,17 @@ impl<'a> Findings<'a> {
                 "The FP32 gate failed for {subject}: its quantized results are withheld."
             ));
         }
-        Ok(Self { rows: marked, groups, tables, figures, failures, withheld, provenance, warnings })
+        Ok(Self {
+            rows: marked,
+            groups,
+            targets,
+            tables,
+            figures,
+            failures,
+            withheld,
+            provenance,
+            warnings,
+        })
     }
 }
 

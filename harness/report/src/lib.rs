@@ -1,6 +1,6 @@
 //! Reports: statistics, tables and figures made from stored rows.
 //!
-//! Takes rows (`&[Row]`), and the histograms stored beside them if there are some, and gives the files of a report in memory; the caller writes them.
+//! Takes what a run [`Stored`] (rows; histograms and costs, if there are some) and gives the files of a report in memory; the caller writes them.
 //! [`build`] groups the rows ([`group`]), summarizes each group ([`summary`]) with two named
 //! intervals ([`stats`]), lays the numbers out as tables ([`table`]) and hands all of it, as
 //! [`Findings`], to each entry of [`OUTPUTS`].
@@ -19,6 +19,7 @@ pub mod select;
 pub mod stats;
 pub mod summary;
 pub mod table;
+pub mod targets;
 
 mod columns;
 mod csv;
@@ -29,7 +30,7 @@ mod parquet;
 mod protocol;
 mod terminal;
 
-use quantbench_core::{Histograms, Row};
+use quantbench_core::{CostRow, Histograms, Row};
 
 pub use findings::Findings;
 pub use terminal::terminal_table;
@@ -107,21 +108,29 @@ pub struct Report {
 /// # Errors
 /// [`ReportError`]: no row, no row of this schema, or a drawing or rendering that failed.
 pub fn build(rows: &[Row]) -> Result<Report, ReportError> {
-    build_with(rows, &[], &[])
+    build_with(&Stored { rows, ..Stored::default() })
 }
 
-/// Makes every output from the rows and the histograms stored beside them; what the caller knows
-/// and rows cannot tell, such as cells that have none, becomes further warnings.
+/// What a run stored: all that a report is made from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stored<'a> {
+    /// Rows.
+    pub rows: &'a [Row],
+    /// Histograms of weights and activations.
+    pub histograms: &'a [Histograms],
+    /// Costs of artefacts on targets.
+    pub costs: &'a [CostRow],
+    /// What the caller knows and none of these can tell, such as cells that have no row.
+    pub known: &'a [String],
+}
+
+/// Makes every output from all that a run stored.
 ///
 /// # Errors
 /// As [`build`].
-pub fn build_with(
-    rows: &[Row],
-    histograms: &[Histograms],
-    known: &[String],
-) -> Result<Report, ReportError> {
-    let mut findings = Findings::with(rows, histograms)?;
-    findings.warnings.splice(0..0, known.iter().cloned());
+pub fn build_with(stored: &Stored<'_>) -> Result<Report, ReportError> {
+    let mut findings = Findings::with(stored)?;
+    findings.warnings.splice(0..0, stored.known.iter().cloned());
     let mut files = Vec::new();
     for output in OUTPUTS {
         files.extend((output.files)(&findings)?);

@@ -34,9 +34,20 @@ fn render(findings: &Findings<'_>) -> String {
         let _ = writeln!(text, "## {}\n", calibration.title);
         table(&mut text, calibration);
     }
+    targets(&mut text, findings);
     failures(&mut text, findings);
     reproduce(&mut text, findings);
     text
+}
+
+fn targets(text: &mut String, findings: &Findings<'_>) {
+    let Some(choices) = &findings.tables.choices else { return };
+    let _ = writeln!(text, "## {}\n", choices.title);
+    table(text, choices);
+    for target in &findings.tables.targets {
+        let _ = writeln!(text, "### {}\n", escape(&target.title));
+        table(text, target);
+    }
 }
 
 fn run(text: &mut String, findings: &Findings<'_>) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use quantbench_report::build_with;
+use quantbench_report::{Stored, build_with};
 
 mod fixtures;
 
@@ -125,7 +125,15 @@ fn the_page_fits_sorts_filters_and_says_nothing_on_the_console() {
     };
     let folder = tempfile::tempdir().unwrap();
     for (name, rows) in [("survey", survey()), ("odd", odd()), ("curve", curve())] {
-        let page = file(&build_with(&rows, &histograms(&rows), &[]).unwrap(), "report.html");
+        let page = file(
+            &build_with(&Stored {
+                rows: &rows,
+                histograms: &histograms(&rows),
+                ..Stored::default()
+            })
+            .unwrap(),
+            "report.html",
+        );
         let probed = page.replace("</body>", &format!("{PROBE}</body>"));
         std::fs::write(folder.path().join("page.html"), probed).unwrap();
         for width in [1280, 400] {

@@ -3,7 +3,7 @@
 
 use quantbench_core::{Family, Row};
 use quantbench_report::figures::{Figure, KINDS};
-use quantbench_report::{Findings, build_with, terminal_table};
+use quantbench_report::{Findings, Stored, build_with, terminal_table};
 
 mod fixtures;
 
@@ -11,7 +11,9 @@ use fixtures::read::{file, lookup};
 use fixtures::{curve, evidence, fp32, histograms, odd, row, rows, survey};
 
 fn figures(rows: &[Row], kind: &str) -> Vec<Figure> {
-    let findings = Findings::with(rows, &histograms(rows)).unwrap();
+    let findings =
+        Findings::with(&Stored { rows, histograms: &histograms(rows), ..Stored::default() })
+            .unwrap();
     findings.figures.into_iter().filter(|f| f.kind == kind).collect()
 }
 
@@ -42,7 +44,12 @@ fn a_figure_appears_only_where_the_rows_have_its_data() {
 #[test]
 fn a_figure_shows_one_subject() {
     let rows = survey();
-    let findings = Findings::with(&rows, &histograms(&rows)).unwrap();
+    let findings = Findings::with(&Stored {
+        rows: &rows,
+        histograms: &histograms(&rows),
+        ..Stored::default()
+    })
+    .unwrap();
     let subjects: Vec<String> =
         (0..findings.groups.subjects.len()).map(|s| findings.groups.subject_name(s)).collect();
     for figure in &findings.figures {
@@ -59,7 +66,13 @@ fn a_figure_shows_one_subject() {
 #[test]
 fn every_figure_is_a_png_too() {
     for rows in [odd(), curve()] {
-        let files = build_with(&rows, &histograms(&rows), &[]).unwrap().files();
+        let files = build_with(&Stored {
+            rows: &rows,
+            histograms: &histograms(&rows),
+            ..Stored::default()
+        })
+        .unwrap()
+        .files();
         let is_svg = |n: &&String| n.rsplit_once('.').is_some_and(|(_, end)| end == "svg");
         let svgs: Vec<&String> = files.iter().map(|(name, _)| name).filter(is_svg).collect();
         assert!(!svgs.is_empty());
@@ -89,7 +102,8 @@ fn sizes_of_calibration_stand_apart_from_the_main_tables() {
     assert!(!size.svg.contains("calibration="), "the legend names a size");
     let terminal = terminal_table(&rows);
     assert!(terminal.contains("6 lines with other numbers are in the report"), "{terminal}");
-    let csv = file(&build_with(&rows, &[], &[]).unwrap(), "report.csv");
+    let csv =
+        file(&build_with(&Stored { rows: &rows, ..Stored::default() }).unwrap(), "report.csv");
     assert_eq!(lookup(&csv, &["minmax", "W4A4", "64"], "rows_done"), "3");
 }
 
@@ -151,6 +165,7 @@ fn histograms_without_a_row_are_ignored() {
     for one in &mut stray {
         one.artefact = "of another run".into();
     }
-    let findings = Findings::with(&rows, &stray).unwrap();
+    let findings =
+        Findings::with(&Stored { rows: &rows, histograms: &stray, ..Stored::default() }).unwrap();
     assert!(findings.figures.iter().all(|f| f.kind != "histograms"));
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use quantbench_report::Stored;
 use quantbench_runner::{Store, write_atomic};
 
 use crate::args::ReportArgs;
@@ -27,7 +28,12 @@ pub fn run(args: &ReportArgs) -> Outcome {
         format!("{} is left out, because it holds no histograms: {}.", name(&bad.file), bad.reason)
     });
     known.extend(unread);
-    let report = quantbench_report::build_with(&rows, &histograms, &known)
+    let (costs, unread) = store.costs().or_usage()?;
+    known.extend(unread.iter().map(|bad| {
+        format!("{} is left out, because it is no cost row: {}.", name(&bad.file), bad.reason)
+    }));
+    let stored = Stored { rows: &rows, histograms: &histograms, costs: &costs, known: &known };
+    let report = quantbench_report::build_with(&stored)
         .with_context(|| format!("no report from {}", args.dir.display()))
         .or_usage()?;
     for warning in report.warnings() {

@@ -46,7 +46,11 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
         for one in &mut series {
             one.dots.sort_by(|a, b| a.x.total_cmp(&b.x));
         }
-        Panel { title: format!("{}, {}", family.title(), activations.words()), series }
+        Panel {
+            title: format!("{}, {}", family.title(), activations.words()),
+            series,
+            front: Vec::new(),
+        }
     };
     let panels: Vec<Panel> = kinds.iter().map(panel).collect();
     let widths = shown.iter().filter_map(|g| g.spec().map(|s| (s.bits.weights, s.bits.ternary)));
@@ -54,7 +58,8 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
     let fp32_pct = groups.fp32(subject).map(|(pct, _)| pct);
     let ticks = Some([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0].to_vec());
     let x_title = "mean weight bits (logarithmic)";
-    let chart = Chart { title: &title, x_title, panels, ticks, joined: true, fp32_pct };
+    let chart =
+        Chart { title: &title, x_title, panels, own_x: false, ticks, joined: true, fp32_pct };
     let mut caption = "Simulated accuracy (mean over draws; bars: interval over draws, t 95 %) against the parameter-weighted mean of the weight widths reached. One panel for each family and kind of activations; a line joins the widths of one method under the same rules.".to_string();
     if chart.is_broken() {
         caption += BROKEN;

@@ -33,7 +33,7 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
         }
         if !series.is_empty() {
             sizes.extend(series.iter().flat_map(|s| &s.dots).map(|d| d.x));
-            panels.push(Panel { title: widths, series });
+            panels.push(Panel { title: widths, series, front: Vec::new() });
         }
     }
     if panels.is_empty() {
@@ -45,6 +45,7 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
         title: &title,
         x_title: "calibration images (logarithmic)",
         panels,
+        own_x: false,
         ticks: Some(sizes),
         joined: true,
         fp32_pct: groups.fp32(subject).map(|(pct, _)| pct),

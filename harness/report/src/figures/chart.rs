@@ -3,7 +3,7 @@
 use super::canvas::{Anchor, At, CHARACTER, Canvas, cut, ink, tick_text};
 use super::layout::Rect;
 use super::scale::{Extent, LogScale, YScale};
-use super::style::{GRID, INK, SOFT, Style};
+use super::style::{FRONT, GRID, INK, SOFT, Style};
 use crate::format::two;
 
 const RADIUS: f64 = 4.6;
@@ -39,6 +39,8 @@ pub(super) struct Series {
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) series: Vec<Series>,
+    /// A line behind the markers: x and accuracy in percent, in the order of x.
+    pub(super) front: Vec<(f64, f64)>,
 }
 
 /// A whole figure.
@@ -46,6 +48,8 @@ pub(super) struct Chart<'a> {
     pub(super) title: &'a str,
     pub(super) x_title: &'a str,
     pub(super) panels: Vec<Panel>,
+    /// Whether each panel has an x axis of its own.
+    pub(super) own_x: bool,
     /// Values that get a tick where they lie on the axis; none means round ones.
     pub(super) ticks: Option<Vec<f64>>,
     /// Whether the points of a series are joined.
@@ -99,10 +103,11 @@ impl Chart<'_> {
         let mut canvas = Canvas::new(right + 18.0 + legend_width, height);
         let c = &mut canvas;
         c.text(&cut(self.title, TITLE_NAME), (left, 22.0), ink(INK, TITLE, Anchor::Left, true));
-        let x = self.x_scale();
+        let shared = x_scale(&self.panels);
         for (i, panel) in self.panels.iter().enumerate() {
             let (column, row) = ((i % columns) as f64, (i / columns) as f64);
             let frame = Rect { x: left + column * (w + gap_x), y: top + row * (h + gap_y), w, h };
+            let x = if self.own_x { x_scale(std::slice::from_ref(panel)) } else { shared };
             let plot = Plot { chart: self, panel, frame, x, y: self.y_scale(panel) };
             plot.axes(c);
             plot.series(c);
@@ -118,11 +123,6 @@ impl Chart<'_> {
         }
         self.draw_legend(c, &legend, (right + 18.0, top + 8.0));
         canvas
-    }
-
-    fn x_scale(&self) -> LogScale {
-        let dots = self.panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.dots);
-        LogScale::of(&dots.map(|d| d.x).collect::<Vec<_>>())
     }
 
     /// Name and look of each method, by family and name.
@@ -152,6 +152,12 @@ impl Chart<'_> {
             c.text(&format!("FP32 {} %", two(pct)), (x + 24.0, y), style);
         }
     }
+}
+
+/// The x axis of some panels.
+fn x_scale(panels: &[Panel]) -> LogScale {
+    let dots = panels.iter().flat_map(|p| &p.series).flat_map(|s| &s.dots);
+    LogScale::of(&dots.map(|d| d.x).collect::<Vec<_>>())
 }
 
 /// One panel on its way to the canvas.
@@ -227,7 +233,23 @@ impl Plot<'_> {
         }
     }
 
+    /// The front as steps: an accuracy is had from its cost on. Dashed where it crosses a break.
+    fn front(&self, c: &mut Canvas) {
+        for pair in self.panel.front.windows(2) {
+            let (x, y) = (self.across(pair[1].0), self.up(self.y.share(pair[0].1)));
+            let from = (self.across(pair[0].0), y);
+            let to = (x, self.up(self.y.share(pair[1].1)));
+            c.line(&[from, (x, y)], FRONT, 1.4);
+            if self.y.panel(pair[0].1) == self.y.panel(pair[1].1) {
+                c.line(&[(x, y), to], FRONT, 1.4);
+            } else {
+                c.dashes((x, y), to, FRONT, 1.4);
+            }
+        }
+    }
+
     fn series(&self, c: &mut Canvas) {
+        self.front(c);
         for series in &self.panel.series {
             for dot in &series.dots {
                 self.bar(c, dot, series.style);

@@ -30,7 +30,7 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
             })
             .collect();
         if series.len() > 1 {
-            panels.push(Panel { title: widths, series });
+            panels.push(Panel { title: widths, series, front: Vec::new() });
         }
     }
     if panels.is_empty() {
@@ -40,6 +40,7 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
         title: &title,
         x_title: "CPU time of the method [s, logarithmic]",
         panels,
+        own_x: false,
         ticks: None,
         joined: false,
         fp32_pct: groups.fp32(subject).map(|(pct, _)| pct),

@@ -18,8 +18,10 @@ mod histograms;
 pub mod layout;
 mod paint;
 pub mod points;
+mod roofline;
 pub mod scale;
 mod style;
+mod targets;
 
 use quantbench_core::Histograms;
 
@@ -27,6 +29,7 @@ use crate::findings::Findings;
 use crate::format;
 use crate::group::{Group, Groups};
 use crate::stats::OVER_DRAWS;
+use crate::targets::Target;
 use crate::{File, ReportError};
 use canvas::Canvas;
 use points::Points;
@@ -46,6 +49,13 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "accuracy-size", heading: "Accuracy against size", make: sizes },
     Kind { name: "accuracy-bits", heading: "Accuracy against bits", make: bits::figures },
     Kind { name: "cost", heading: "Accuracy against the cost of the method", make: cost::figures },
+    Kind { name: "target-time", heading: "Accuracy against time on targets", make: targets::times },
+    Kind {
+        name: "target-energy",
+        heading: "Accuracy against energy on targets",
+        make: targets::energies,
+    },
+    Kind { name: "roofline", heading: "Rooflines of targets", make: roofline::figures },
     Kind {
         name: "calibration",
         heading: "Accuracy against calibration images",
@@ -65,6 +75,7 @@ pub const KINDS: &[Kind] = &[
 struct Sources<'a> {
     groups: &'a Groups<'a>,
     styles: &'a Styles,
+    targets: &'a [Target<'a>],
     histograms: &'a [Histograms],
 }
 
@@ -109,9 +120,13 @@ impl Figure {
     ///
     /// # Errors
     /// [`ReportError::Figure`] if the drawing library fails.
-    pub fn all(groups: &Groups<'_>, histograms: &[Histograms]) -> Result<Vec<Self>, ReportError> {
+    pub fn all(
+        groups: &Groups<'_>,
+        targets: &[Target<'_>],
+        histograms: &[Histograms],
+    ) -> Result<Vec<Self>, ReportError> {
         let styles = Styles::of(groups);
-        let sources = Sources { groups, styles: &styles, histograms };
+        let sources = Sources { groups, styles: &styles, targets, histograms };
         let mut figures: Vec<Self> = Vec::new();
         for kind in KINDS {
             for draft in (kind.make)(&sources) {

@@ -38,6 +38,11 @@ impl LogScale {
         Self { low: low / room, high: high * room }
     }
 
+    /// The least value on the axis.
+    pub fn low(&self) -> f64 {
+        self.low
+    }
+
     /// The share of the axis left of a value.
     pub fn share(&self, value: f64) -> f64 {
         (value / self.low).ln() / (self.high / self.low).ln()

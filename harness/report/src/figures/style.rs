@@ -58,6 +58,11 @@ pub(super) fn heat(share: f64) -> RGBColor {
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
+/// A colour for the nth of a few things that are no methods.
+pub(super) fn hue(n: usize) -> RGBColor {
+    PALETTE[n % PALETTE.len()]
+}
+
 /// Outline of a marker; the family tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {

@@ -5,10 +5,12 @@
 //! calibration images or seeds on the same test images.
 
 mod draws;
+mod kendall;
 mod student;
 mod wilson;
 
 pub use draws::{Mean, over_draws};
+pub use kendall::tau_b;
 pub use student::t_quantile;
 pub use wilson::wilson;
 

@@ -6,11 +6,12 @@ use quantbench_core::Family;
 
 use super::cells::{self, Make};
 use super::remarks::remarks;
-use super::{Column, Line, Notes, Section, Table};
+use super::{Column, Line, Notes, Section, Table, targets};
 use crate::format::{count, two};
 use crate::group::{Group, Groups};
 use crate::protocol;
 use crate::stats::{OVER_DRAWS, OVER_TEST_IMAGES};
+use crate::targets::Target;
 
 /// Every table of a report.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,10 @@ pub struct Tables {
     pub families: Vec<(Family, Table, Table)>,
     /// Methods that ran with several numbers of calibration images, where some did.
     pub calibration: Option<Table>,
+    /// What the choice of target changes, where costs are stored.
+    pub choices: Option<Table>,
+    /// Costs, a table for each target.
+    pub targets: Vec<Table>,
 }
 
 const METHOD: (Column, Make) = (Column::words("method"), cells::method);
@@ -120,7 +125,7 @@ const TERMINAL: &[(Column, Make)] = &[
 ];
 
 /// Makes every table.
-pub fn tables(groups: &Groups<'_>) -> Tables {
+pub fn tables(groups: &Groups<'_>, on: &[Target<'_>]) -> Tables {
     let overall = table("All methods".to_string(), OVERALL, groups, &|g| !g.aside);
     let families = groups
         .families()
@@ -142,7 +147,8 @@ pub fn tables(groups: &Groups<'_>) -> Tables {
     let title = "Accuracy against calibration images".to_string();
     let several = |g: &Group<'_>| anew.contains(&question(g));
     let calibration = (!anew.is_empty()).then(|| table(title, CALIBRATION, groups, &several));
-    Tables { overall, families, calibration }
+    let choices = targets::choices(groups, on);
+    Tables { overall, families, calibration, choices, targets: targets::of_targets(groups, on) }
 }
 
 /// The narrow table of all methods for a terminal.
@@ -220,7 +226,7 @@ fn table(
     Table { title, caption, columns, sections, notes: notes.into_texts(), remarks: Vec::new() }
 }
 
-fn heading(groups: &Groups<'_>, subject: usize) -> String {
+pub(super) fn heading(groups: &Groups<'_>, subject: usize) -> String {
     let name = groups.subject_name(subject);
     match groups.fp32(subject) {
         Some((pct, images)) => {

@@ -6,6 +6,7 @@
 mod build;
 mod cells;
 mod remarks;
+mod targets;
 
 pub(crate) use build::intervals;
 pub use build::{Tables, tables, terminal};
