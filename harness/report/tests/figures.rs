@@ -11,9 +11,8 @@ use fixtures::read::{file, lookup};
 use fixtures::{curve, evidence, fp32, histograms, odd, row, rows, survey};
 
 fn figures(rows: &[Row], kind: &str) -> Vec<Figure> {
-    let findings =
-        Findings::with(&Stored { rows, histograms: &histograms(rows), ..Stored::default() })
-            .unwrap();
+    let all = histograms(rows);
+    let findings = Findings::with(&Stored { rows, histograms: &all, ..Stored::default() }).unwrap();
     findings.figures.into_iter().filter(|f| f.kind == kind).collect()
 }
 
@@ -44,12 +43,9 @@ fn a_figure_appears_only_where_the_rows_have_its_data() {
 #[test]
 fn a_figure_shows_one_subject() {
     let rows = survey();
-    let findings = Findings::with(&Stored {
-        rows: &rows,
-        histograms: &histograms(&rows),
-        ..Stored::default()
-    })
-    .unwrap();
+    let all = histograms(&rows);
+    let findings =
+        Findings::with(&Stored { rows: &rows, histograms: &all, ..Stored::default() }).unwrap();
     let subjects: Vec<String> =
         (0..findings.groups.subjects.len()).map(|s| findings.groups.subject_name(s)).collect();
     for figure in &findings.figures {
