@@ -8,11 +8,12 @@ use quantbench_report::{Findings, Stored, build_with, terminal_table};
 mod fixtures;
 
 use fixtures::read::{file, lookup};
-use fixtures::{curve, evidence, fp32, histograms, odd, row, rows, survey};
+use fixtures::{costs, curve, evidence, fp32, histograms, odd, row, rows, survey};
 
 fn figures(rows: &[Row], kind: &str) -> Vec<Figure> {
-    let all = histograms(rows);
-    let findings = Findings::with(&Stored { rows, histograms: &all, ..Stored::default() }).unwrap();
+    let (histograms, costs) = (histograms(rows), costs(rows));
+    let stored = Stored { rows, histograms: &histograms, costs: &costs, known: &[] };
+    let findings = Findings::with(&stored).unwrap();
     findings.figures.into_iter().filter(|f| f.kind == kind).collect()
 }
 

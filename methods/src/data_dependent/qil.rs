@@ -11,8 +11,8 @@
 //!
 //! # Parameters
 //! - `power` (`true`): whether the power of weights is trained; 1 otherwise.
-//! - `progressive` (`true`): a quarter of the training each at 5, 4, 3 and 2 bits, but never below
-//!   the width asked; all of it at that width otherwise.
+//! - `progressive` (`true`): a sixth of the training each at 5, 4 and 3 bits, but never below the
+//!   width asked, and the rest at that width; all of it at that width otherwise.
 //! - `epochs` (90), `batch` (128), `rate` (0.04), `schedule` (`cosine`), `warm_up` (0),
 //!   `weight_decay` (1e-4), `smoothing` (0), `teacher` (0), `augment` (`true`): see the trainer.
 //!
@@ -68,7 +68,7 @@ static CARD: Card = Card {
         },
         Param {
             name: "progressive",
-            help: "whether a quarter of the training each has 5, 4, 3 and 2 bits, down to the width asked",
+            help: "whether the first half of the training goes down from 5 bits to the width asked",
             default: Default::Bool(true),
             range: ParamRange::Switch,
         },
@@ -119,10 +119,10 @@ struct Intervals {
 /// The widest width that is trained.
 const WIDEST: u8 = 5;
 
-/// Width of a step of a progressive training.
+/// Width of a step of a progressive training: the wider ones share its first half.
 fn width(bits: Bits, step: usize, steps: usize) -> u8 {
-    let quarter = (4 * step / steps.max(1)).min(3) as u8;
-    bits.get().max(WIDEST - quarter)
+    let sixth = (6 * step / steps.max(1)).min(3) as u8;
+    bits.get().max(WIDEST - sixth)
 }
 
 impl Grids for Intervals {

@@ -33,6 +33,7 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
                 x: summary.weights_mean_bits,
                 acc_pct: summary.acc_simulated_pct.mean,
                 bar: summary.acc_simulated_pct.interval.map(|i| (i.low, i.high)),
+                label: String::new(),
             };
             match series.iter_mut().find(|s| s.name == group.series) {
                 Some(one) => one.dots.push(dot),

@@ -63,5 +63,6 @@ fn dot(group: &Group<'_>) -> Option<Dot> {
         x: group.asked.cell.calibration_images as f64,
         acc_pct: summary.acc_simulated_pct.mean,
         bar: spread(&group.accuracies_pct()),
+        label: String::new(),
     })
 }

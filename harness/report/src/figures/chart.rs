@@ -11,6 +11,7 @@ const TITLE: f64 = 15.0;
 const PANEL: f64 = 13.0;
 const AXIS: f64 = 12.5;
 const TICK: f64 = 11.5;
+const LABEL: f64 = 10.5;
 const LEGEND_LINE: f64 = 20.0;
 /// Longest title, panel title and name in the legend, in characters.
 const TITLE_NAME: usize = 90;
@@ -24,6 +25,8 @@ pub(super) struct Dot {
     pub(super) acc_pct: f64,
     /// Ends of its bar in percent.
     pub(super) bar: Option<(f64, f64)>,
+    /// What stands beside its marker where there is room; empty for nothing.
+    pub(super) label: String,
 }
 
 /// The points of one method in one panel, in the order of x.
@@ -264,6 +267,24 @@ impl Plot<'_> {
             for dot in &series.dots {
                 c.marker(self.at(dot), RADIUS, series.style);
             }
+        }
+        self.labels(c);
+    }
+
+    /// Labels that cover neither a marker nor one another; of those that would the first stays.
+    fn labels(&self, c: &mut Canvas) {
+        let dots = || self.panel.series.iter().flat_map(|s| &s.dots);
+        let mut taken: Vec<Rect> = dots().map(|dot| Rect::about(self.at(dot), RADIUS)).collect();
+        for dot in dots().filter(|dot| !dot.label.is_empty()) {
+            let (x, y) = self.at(dot);
+            let w = dot.label.chars().count() as f64 * LABEL * CHARACTER;
+            let place = Rect { x: x + RADIUS + 2.0, y: y - LABEL / 2.0, w, h: LABEL };
+            let outside = place.x + w > self.frame.x + self.frame.w + 8.0;
+            if outside || taken.iter().any(|other| place.overlap(other) > 0.0) {
+                continue;
+            }
+            c.text(&dot.label, (place.x, y), ink(SOFT, LABEL, Anchor::Left, false));
+            taken.push(place);
         }
     }
 

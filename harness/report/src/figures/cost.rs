@@ -24,6 +24,7 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
                     x: summary.cost?.cpu_s.max(LEAST_S),
                     acc_pct: summary.acc_simulated_pct.mean,
                     bar: summary.acc_simulated_pct.interval.map(|i| (i.low, i.high)),
+                    label: String::new(),
                 };
                 let style = sources.styles.get(&group.series);
                 Some(Series { name: group.series.clone(), style, dots: vec![dot] })

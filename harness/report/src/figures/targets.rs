@@ -50,7 +50,7 @@ fn figure(
         fp32_pct: sources.groups.fp32(subject).map(|(pct, _)| pct),
     };
     let mut caption = format!(
-        "Simulated accuracy (mean over draws; bars: interval over draws, t 95 %) against {what} per image, a panel with an axis of its own for each target. Line: Pareto front. Artefacts that a target cannot run have no marker there."
+        "Simulated accuracy (mean over draws; bars: interval over draws, t 95 %) against {what} per image, a panel with an axis of its own for each target. Line: Pareto front. Beside a marker stand its widths, where there is room. Artefacts that a target cannot run have no marker there."
     );
     if chart.is_broken() {
         caption += BROKEN;
@@ -75,6 +75,7 @@ fn panel(
             x,
             acc_pct: summary.acc_simulated_pct.mean,
             bar: summary.acc_simulated_pct.interval.map(|i| (i.low, i.high)),
+            label: group.widths(),
         };
         match series.iter_mut().find(|s| s.name == group.series) {
             Some(known) => known.dots.push(dot),

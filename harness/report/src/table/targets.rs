@@ -70,6 +70,15 @@ fn table(groups: &Groups<'_>, target: &Target<'_>) -> Table {
     }
 }
 
+/// Three significant digits, however small: times reach from nanoseconds to seconds.
+fn digits(value: f64) -> String {
+    if value >= 0.1 || value <= 0.0 {
+        return short(value);
+    }
+    let decimals = (2.0 - value.log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{value:.decimals$}")
+}
+
 /// The entries of one subject with their groups.
 fn on<'g, 'r, 't>(
     groups: &'g Groups<'r>,
@@ -93,10 +102,10 @@ fn fields(group: &Group<'_>, entry: &Entry<'_>, fronts: &[&str], notes: &mut Not
         (None, None) => NONE.into(),
     };
     let time = cost.map(|cost| {
-        let milliseconds = short(cost.seconds * 1e3);
+        let milliseconds = digits(cost.seconds * 1e3);
         match cost.spread_s {
             Some((low, high)) => {
-                format!("{milliseconds} ({}–{})", short(low * 1e3), short(high * 1e3))
+                format!("{milliseconds} ({}–{})", digits(low * 1e3), digits(high * 1e3))
             }
             None => milliseconds,
         }
@@ -107,7 +116,7 @@ fn fields(group: &Group<'_>, entry: &Entry<'_>, fronts: &[&str], notes: &mut Not
         of(accuracy.map(|s| two(s.acc_simulated_pct.mean))),
         of(accuracy.filter(|_| !group.is_fp32()).map(|s| two(s.drop_points))),
         of(time),
-        of(cost.and_then(|c| Some(short(c.joules? * 1e3)))),
+        of(cost.and_then(|c| Some(digits(c.joules? * 1e3)))),
         of(cost.map(|c| two(c.speed_up))),
         of(cost.and_then(|c| Some(two(c.ceiling?)))),
         over,
@@ -199,7 +208,7 @@ fn choice(target: &Target<'_>, entries: &[(&Group<'_>, &Entry<'_>)]) -> Vec<Fiel
     let name = |group: &Group<'_>| format!("{} {}", group.series, group.widths());
     let dash = || Field::from(NONE);
     let fields = |found: Option<(&Group<'_>, f64)>| match found {
-        Some((group, value)) => [Field::from(name(group)), Field::from(short(value * 1e3))],
+        Some((group, value)) => [Field::from(name(group)), Field::from(digits(value * 1e3))],
         None => [dash(), dash()],
     };
     let pairs: Vec<(f64, f64)> = run

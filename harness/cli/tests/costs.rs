@@ -1,0 +1,73 @@
+//! Costs on targets that are stored beside rows, and what a report makes of them.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+
+use common::{assert_error, quantbench, run, runtime_is_here, stderr, write};
+
+const SURVEY: &str = "\
+name: small
+dataset: shapes10
+models: [resnet-shapes10]
+methods: [minmax, squant]
+specs: [w8a8, w4a4]
+calibration: {images: 32}
+profiles: [systolic-ws-64, bitfusion]
+";
+
+fn costs(dir: &Path) -> usize {
+    std::fs::read_dir(dir.join("costs")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_run_stores_costs_and_a_report_shows_them() {
+    if !runtime_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "s.yaml", SURVEY);
+    let output =
+        run(quantbench(folder.path()).args(["run", "s.yaml", "--images", "128", "--out", "o"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let dir = folder.path().join("o");
+    // Four artefacts on two targets; the FP32 network has no modelled cost.
+    assert!(stderr(&output).contains("costs: 8 stored now, 0 were there"), "{}", stderr(&output));
+    assert_eq!(costs(&dir), 8);
+    let more = ["cost", "--run", "o", "--profile", "bitfusion", "--profile", "mcu-m7"];
+    let output = run(quantbench(folder.path()).args(more));
+    assert!(stderr(&output).contains("costs: 4 stored now, 4 were there"), "{}", stderr(&output));
+    let output = run(quantbench(folder.path()).args(["report", "o"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = std::fs::read_to_string(dir.join("report/report.md")).unwrap();
+    for part in ["## What the target changes", "### systolic-ws-64: cost\\_modelled", "cannot run"]
+    {
+        assert!(text.contains(part), "no {part:?} in the report");
+    }
+    assert!(dir.join("report/figures/roofline-bitfusion.svg").exists());
+    // Without artefacts, as in a published folder, costs are shown and none are made.
+    std::fs::remove_dir_all(dir.join("artefacts")).unwrap();
+    let output = run(quantbench(folder.path()).args(["cost", "--run", "o"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("4 rows have no artefact in o"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_damaged_cost_row_is_named_and_left_out() {
+    if !runtime_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "s.yaml", SURVEY);
+    let only = ["--images", "64", "--only", "method=squant", "--out", "o"];
+    let output = run(quantbench(folder.path()).args(["run", "s.yaml"]).args(only));
+    assert!(output.status.success(), "{}", stderr(&output));
+    write(&folder.path().join("o/costs"), "0.json", "{\"schema\": 1}");
+    let output = run(quantbench(folder.path()).args(["report", "o"]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let warning = "0.json is left out, because it is no cost row: missing field `id`";
+    assert!(stderr(&output).contains(warning), "{}", stderr(&output));
+    let output = run(quantbench(folder.path()).args(["cost", "--run", "nowhere"]));
+    assert_error(&output, 2, &["nowhere"]);
+}
