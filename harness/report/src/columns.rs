@@ -2,6 +2,8 @@
 //!
 //! Every column that has a unit ends in it; `schema` says what each is.
 
+mod cost;
+
 use quantbench_core::Row;
 use quantbench_core::row::{Accuracy, Gate, ResultPart};
 
@@ -10,6 +12,8 @@ use crate::group::Group;
 use crate::protocol;
 use crate::select::{Marked, is_done};
 use crate::stats::{Interval, wilson};
+
+pub(crate) use cost::costs;
 
 /// One value of a line.
 #[derive(Debug, Clone, PartialEq)]

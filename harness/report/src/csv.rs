@@ -1,18 +1,24 @@
-//! `report.csv` (one line for each group) and `rows.csv` (one for each row).
+//! `report.csv` (one line for each group), `rows.csv` (one for each row) and, where costs are
+//! stored, `costs.csv` (one for each group and target).
 
 use crate::columns::{self, Named, Value};
 use crate::findings::Findings;
 use crate::{File, ReportError};
 
-/// Makes both files.
+/// Makes the files.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every entry of OUTPUTS")]
 pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
     let groups: Vec<_> = findings.groups.groups.iter().map(columns::group).collect();
     let rows: Vec<_> = findings.rows.iter().map(columns::row).collect();
-    Ok(vec![
+    let mut files = vec![
         ("report.csv".to_string(), render(&groups).into_bytes()),
         ("rows.csv".to_string(), render(&rows).into_bytes()),
-    ])
+    ];
+    let costs = columns::costs(findings);
+    if !costs.is_empty() {
+        files.push(("costs.csv".to_string(), render(&costs).into_bytes()));
+    }
+    Ok(files)
 }
 
 /// Lines by RFC 4180, with `\n` ends; the first line's names are the header of all.

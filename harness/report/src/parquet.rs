@@ -1,5 +1,6 @@
-//! `report.parquet` (one line for each group) and `rows.parquet` (one for each row): the columns
-//! of the CSV files with their types and all digits.
+//! `report.parquet` (one line for each group), `rows.parquet` (one for each row) and, where costs
+//! are stored, `costs.parquet` (one for each group and target): the columns of the CSV files with
+//! their types and all digits.
 
 use polars::prelude::{
     Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, PolarsError, Series,
@@ -7,15 +8,20 @@ use polars::prelude::{
 
 use crate::columns::{self, Named, Value};
 use crate::findings::Findings;
-use crate::schema::{ColumnDoc, Kind, group_columns, row_columns};
+use crate::schema::{ColumnDoc, Kind, cost_columns, group_columns, row_columns};
 use crate::{File, ReportError};
 
-/// Makes both files.
+/// Makes the files.
 pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
     let groups: Vec<_> = findings.groups.groups.iter().map(columns::group).collect();
     let rows: Vec<_> = findings.rows.iter().map(columns::row).collect();
-    [("report.parquet", groups, group_columns()), ("rows.parquet", rows, row_columns())]
-        .into_iter()
+    let mut all =
+        vec![("report.parquet", groups, group_columns()), ("rows.parquet", rows, row_columns())];
+    let costs = columns::costs(findings);
+    if !costs.is_empty() {
+        all.push(("costs.parquet", costs, cost_columns()));
+    }
+    all.into_iter()
         .map(|(file, lines, columns)| {
             let bytes = write(&lines, &columns)
                 .map_err(|source| ReportError::Parquet { file, reason: source.to_string() })?;
@@ -62,6 +68,7 @@ fn series(lines: &[Vec<Named>], index: usize, column: &ColumnDoc) -> Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Stored;
 
     /// Whether the names are those of the schema, in order, and each value fits its type.
     fn fits(line: &[Named], columns: &[ColumnDoc]) -> Result<(), String> {
@@ -87,7 +94,12 @@ mod tests {
     #[test]
     fn every_value_has_its_documented_type() {
         for rows in [crate::fixtures::survey(), crate::fixtures::odd()] {
-            let findings = Findings::of(&rows).unwrap();
+            let costs = crate::fixtures::costs(&rows);
+            let stored = Stored { rows: &rows, costs: &costs, ..Stored::default() };
+            let findings = Findings::with(&stored).unwrap();
+            for line in columns::costs(&findings) {
+                fits(&line, &cost_columns()).unwrap();
+            }
             for group in &findings.groups.groups {
                 fits(&columns::group(group), &group_columns()).unwrap();
             }

@@ -196,6 +196,31 @@ const ROW: [ColumnDoc; 57] = [
     text("preprocessing", "preprocessing, named and versioned"),
 ];
 
+/// Columns of `costs.csv` and `costs.parquet` after [`ASKED`]: one line is one group on one target.
+const COST: [ColumnDoc; 16] = [
+    text("profile", "name of the target's profile"),
+    text("cost_kind", "`measured`, `emulated` or `modelled`"),
+    text("cost_by", "the model, or the runtime and its kernels"),
+    text("cannot_run", "why the target runs none of the artefacts; null if it does"),
+    real("acc_simulated_pct", "%", "simulated accuracy, mean over draws"),
+    real("drop_points", "points", "FP32 minus simulated accuracy, mean over draws"),
+    real("time_s", "s", "time per image, mean over draws"),
+    real("time_median95_low_s", "s", "lower end of the interval of a measured median"),
+    real("time_median95_high_s", "s", "upper end of the interval of a measured median"),
+    real("energy_j", "J", "energy per image, mean over draws; null where none is stated"),
+    real("speed_up_ratio", "ratio", "time of what `speed_up_over` names over time"),
+    text("speed_up_over", "`fp32`, or the widest operands of the target"),
+    real("speed_up_ceiling_ratio", "ratio", "speed-up that peak and bandwidth allow"),
+    int("layers_memory_bound", "layers", "layers that wait for memory"),
+    int("layers_with_bound", "layers", "layers of which it is known what they wait for"),
+    real("size_packed_bytes", "bytes", "packed artefact"),
+];
+
+/// Columns of `costs.csv` and `costs.parquet`, in their order.
+pub fn cost_columns() -> Vec<ColumnDoc> {
+    [&ASKED[..], &COST].concat()
+}
+
 /// Columns of `report.csv` and `report.parquet`, in their order.
 pub fn group_columns() -> Vec<ColumnDoc> {
     [&ASKED[..], &GROUP].concat()
@@ -206,10 +231,11 @@ pub fn row_columns() -> Vec<ColumnDoc> {
     [&ROW_FIRST[..], &ASKED, &ROW].concat()
 }
 
-/// Both lists as Markdown, as this room's README has them.
+/// All lists as Markdown, as this room's README has them.
 pub fn markdown() -> String {
     let mut text = String::new();
-    for (file, columns) in [("report", group_columns()), ("rows", row_columns())] {
+    let files = [("report", group_columns()), ("rows", row_columns()), ("costs", cost_columns())];
+    for (file, columns) in files {
         let _ = write!(text, "### `{file}.csv`, `{file}.parquet`\n\n");
         text += "| column | type | unit | what it holds |\n| --- | --- | --- | --- |\n";
         for c in columns {

@@ -13,6 +13,8 @@
 //! - `power` (`true`): whether the power of weights is trained; 1 otherwise.
 //! - `progressive` (`true`): a sixth of the training each at 5, 4 and 3 bits, but never below the
 //!   width asked, and the rest at that width; all of it at that width otherwise.
+//! - `start` (`fitted`): where intervals end at the start: `fitted`, where the squared error is
+//!   least, or `largest`, at the largest magnitude, which at two bits prunes nearly all weights.
 //! - `epochs` (90), `batch` (128), `rate` (0.04), `schedule` (`cosine`), `warm_up` (0),
 //!   `weight_decay` (1e-4), `smoothing` (0), `teacher` (0), `augment` (`true`): see the trainer.
 //!
@@ -20,7 +22,8 @@
 //! The wider networks that training starts from get a share of its epochs, not a training each.
 //! Levels are multiplied by constants: those of values by the upper end at the start, because all
 //! readers of a value read the same numbers; those of weights so that mean magnitudes agree at the
-//! start. What is looked at between epochs has the width asked. Gradients of
+//! start. Intervals begin where they fit and not at the largest magnitude, from which ResNet-8 at
+//! two bits does not recover within a few epochs. What is looked at between epochs has the width asked. Gradients of
 //! intervals are divided by `sqrt(numbers * levels)` and intervals stay below the largest magnitude
 //! seen at the start, as in a public port. Sites wider than 5 bits (first and last layers) have
 //! uniform grids over what was seen; a value that can be negative has one that is not trained.
@@ -40,7 +43,7 @@ use crate::grant::Labelled;
 use crate::parts::elementary::{exp, ln};
 use crate::parts::train::{
     Grids, Parameter, Still, Trained, Training, ValueGrid, ValueStart, WeightGrid, WeightStart,
-    params, positive, signed_codes, step_rate, top_code, train,
+    best_end, best_range, params, positive, signed_codes, step_rate, top_code, train,
 };
 
 /// Quantization interval learning.
@@ -72,6 +75,12 @@ static CARD: Card = Card {
             default: Default::Bool(true),
             range: ParamRange::Switch,
         },
+        Param {
+            name: "start",
+            help: "where intervals end at the start: where they fit best, or at the largest magnitude",
+            default: Default::Text("fitted"),
+            range: ParamRange::Choice(&["fitted", "largest"]),
+        },
         params::epochs(90),
         params::batch(128),
         params::rate(0.04),
@@ -84,6 +93,7 @@ static CARD: Card = Card {
     ],
     departures: &[
         "the wider networks that training starts from get a share of the epochs, not a training each",
+        "intervals begin where they fit best, not at the largest magnitude",
         "levels are multiplied by constants",
         "gradients of intervals are divided by the root of numbers times levels",
         "sites wider than 5 bits have uniform grids over what was seen",
@@ -105,8 +115,12 @@ impl Recipe for Qil {
         cx: &mut Context<'_>,
     ) -> Result<Artefact, MethodError> {
         let how = Training::of(CARD.name, job, params::sgd());
-        let (power, progressive) = (job.switch("power"), job.switch("progressive"));
-        train(job, &data, &how, &Intervals { power, progressive }, cx)
+        let grids = Intervals {
+            power: job.switch("power"),
+            progressive: job.switch("progressive"),
+            fitted: job.choice("start") == "fitted",
+        };
+        train(job, &data, &how, &grids, cx)
     }
 }
 
@@ -114,6 +128,7 @@ impl Recipe for Qil {
 struct Intervals {
     power: bool,
     progressive: bool,
+    fitted: bool,
 }
 
 /// The widest width that is trained.
@@ -134,7 +149,9 @@ impl Grids for Intervals {
         let most = start.weights.data.iter().fold(0f32, |m, w| m.max(w.abs()));
         let levels = signed_codes(start.bits).1;
         let rate = step_rate(start.weights.data.len(), levels);
-        let interval = Interval { most: positive(f64::from(most)), levels: levels as f32, rate };
+        let most = positive(f64::from(most));
+        let start_at = if self.fitted { best_end(&start.weights.data, 2 * levels) } else { most };
+        let interval = Interval { start: start_at, most, levels: levels as f32, rate };
         let mut weights = Weights {
             interval,
             scale: 1.0,
@@ -158,8 +175,9 @@ impl Grids for Intervals {
         let levels = top_code(start.bits);
         let rate = step_rate(start.per_image, levels);
         let most = positive(f64::from(start.most));
+        let start_at = if self.fitted { best_range(start.seen, levels).1 } else { most };
         Ok(Box::new(Values {
-            interval: Interval { most, levels: levels as f32, rate },
+            interval: Interval { start: start_at, most, levels: levels as f32, rate },
             progressive: self.progressive,
             bits: start.bits,
         }))
@@ -169,7 +187,9 @@ impl Grids for Intervals {
 /// An interval of magnitudes: parameters are its centre and half its width.
 #[derive(Debug, Clone, Copy)]
 struct Interval {
-    /// Largest magnitude at the start.
+    /// Its upper end at the start.
+    start: f32,
+    /// Largest magnitude at the start, beyond which it does not grow.
     most: f32,
     /// Levels above zero.
     levels: f32,
@@ -178,7 +198,7 @@ struct Interval {
 
 impl Interval {
     fn parameters(&self) -> Vec<Parameter> {
-        let half = 0.5 * self.most;
+        let half = 0.5 * self.start;
         let one = || Parameter::of(vec![half]).within(1e-2 * half, self.most);
         vec![one(), one()]
     }
@@ -339,7 +359,7 @@ impl ValueGrid for Values {
         let count = top_code(self.bits) as f32;
         let threshold = |i: usize| centre - half + 2.0 * half * (i as f32 + 0.5) / count;
         let thresholds = (0..count as usize).map(threshold).collect();
-        let unit = self.interval.most / count;
+        let unit = self.interval.start / count;
         let levels = (0..=count as usize).map(|i| unit * i as f32).collect();
         Grid::table(Table::new(levels).with_thresholds(thresholds), 1.0, self.bits)
     }
@@ -348,14 +368,14 @@ impl ValueGrid for Values {
 impl Curve for Values {
     #[inline(always)]
     fn value(&self, p: &[f32], x: &Lanes) -> Lanes {
-        let (levels, unit) = (self.interval.levels, self.interval.most / self.interval.levels);
+        let (levels, unit) = (self.interval.levels, self.interval.start / self.interval.levels);
         Lanes(x.0.map(|x| unit * (levels * Interval::place(p, x)).round_ties_even()))
     }
 
     #[inline(always)]
     fn slope(&self, p: &[f32], x: &Lanes, gradient: &mut Lanes, sums: &mut [Lanes]) {
         for i in 0..BLOCK {
-            let (x, g) = (x.0[i], gradient.0[i] * self.interval.most);
+            let (x, g) = (x.0[i], gradient.0[i] * self.interval.start);
             let place = Interval::place(p, x);
             let (own, centre, width) = self.interval.back(p, x, place, g);
             sums[0].0[i] += centre;
@@ -376,7 +396,7 @@ mod tests {
         fn slopes_are_those_of_the_power_over_the_interval(
             x in -2f32..2.0, centre in 0.3f32..1.0, half in 0.2f32..0.6, power in 0.5f32..2.0,
         ) {
-            let interval = Interval { most: 1.5, levels: 3.0, rate: 0.5 };
+            let interval = Interval { start: 1.5, most: 1.5, levels: 3.0, rate: 0.5 };
             let ends = [centre - half, centre + half];
             prop_assume!(ends.iter().all(|end| (x.abs() - end).abs() > 2e-2) && x.abs() > 1e-2);
             let place = |p: &[f64], x: f64| (0.5 * (x - p[0]) / p[1] + 0.5).clamp(0.0, 1.0);

@@ -1,4 +1,4 @@
-//! Figures as SVG and PNG, made from groups and stored histograms alone.
+//! Figures as SVG and PNG, made from groups and stored costs and histograms alone.
 //!
 //! [`KINDS`] lists what there is to see, one file each; a kind makes a figure only where the rows
 //! hold its data. The path from groups to a file: a kind says what to show, [`scale`] where a
