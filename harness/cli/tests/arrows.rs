@@ -13,12 +13,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("measure", &["core", "engine", "hardware"]),
     ("datasets", &["core"]),
     ("runner", &["core", "graph", "engine", "methods", "hardware", "measure", "datasets"]),
-    ("report", &["core"]),
+    ("reported", &[]),
+    ("report", &["core", "reported"]),
     (
         "cli",
         &[
             "core", "graph", "engine", "methods", "hardware", "measure", "datasets", "runner",
-            "report",
+            "report", "reported",
         ],
     ),
 ];

@@ -3,6 +3,7 @@
 //! Every column that has a unit ends in it; `schema` says what each is.
 
 mod cost;
+mod reported;
 
 use quantbench_core::Row;
 use quantbench_core::row::{Accuracy, Gate, ResultPart};
@@ -14,6 +15,7 @@ use crate::select::{Marked, is_done};
 use crate::stats::{Interval, wilson};
 
 pub(crate) use cost::costs;
+pub(crate) use reported::reported;
 
 /// One value of a line.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,6 @@
 //! `report.csv` (one line for each group), `rows.csv` (one for each row) and, where costs are
-//! stored, `costs.csv` (one for each group and target).
+//! stored, `costs.csv` (one for each group and target), and `reported.csv` (one for each quantized
+//! group).
 
 use crate::columns::{self, Named, Value};
 use crate::findings::Findings;
@@ -14,9 +15,10 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
         ("report.csv".to_string(), render(&groups).into_bytes()),
         ("rows.csv".to_string(), render(&rows).into_bytes()),
     ];
-    let costs = columns::costs(findings);
-    if !costs.is_empty() {
-        files.push(("costs.csv".to_string(), render(&costs).into_bytes()));
+    let some =
+        [("costs.csv", columns::costs(findings)), ("reported.csv", columns::reported(findings))];
+    for (file, lines) in some.into_iter().filter(|(_, lines)| !lines.is_empty()) {
+        files.push((file.to_string(), render(&lines).into_bytes()));
     }
     Ok(files)
 }

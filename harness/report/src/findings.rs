@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use quantbench_core::Row;
 use quantbench_core::row::SCHEMA;
+use quantbench_reported::Reported;
 
 use crate::figures::Figure;
 use crate::format;
@@ -12,6 +13,7 @@ use crate::provenance::Provenance;
 use crate::select::{Marked, select};
 use crate::table::{Tables, tables};
 use crate::targets::{Target, targets};
+use crate::verdict::matching::{Comparison, comparisons};
 use crate::{ReportError, Stored};
 
 /// A cell without a result.
@@ -34,6 +36,8 @@ pub struct Findings<'a> {
     pub groups: Groups<'a>,
     /// What artefacts cost on targets.
     pub targets: Vec<Target<'a>>,
+    /// Reported beside reproduced.
+    pub comparisons: Vec<Comparison<'static>>,
     /// Tables of the groups.
     pub tables: Tables,
     /// Figures, in the order of their kinds.
@@ -65,8 +69,9 @@ impl<'a> Findings<'a> {
         let (marked, mut warnings) = usable(stored.rows)?;
         let groups = Groups::of(&marked);
         let targets = targets(&groups, stored.costs);
-        let tables = tables(&groups, &targets);
-        let figures = Figure::all(&groups, &targets, stored.histograms)?;
+        let comparisons = comparisons(&groups, Reported::builtin()?);
+        let tables = tables(&groups, &targets, &comparisons);
+        let figures = Figure::all(&groups, &targets, &comparisons, stored.histograms)?;
         let provenance = Provenance::of(&marked);
         let failures = failures(&groups);
         let withheld = withheld(&groups);
@@ -90,6 +95,7 @@ impl<'a> Findings<'a> {
             rows: marked,
             groups,
             targets,
+            comparisons,
             tables,
             figures,
             failures,

@@ -20,6 +20,7 @@ pub mod stats;
 pub mod summary;
 pub mod table;
 pub mod targets;
+pub mod verdict;
 
 mod columns;
 mod csv;
@@ -89,6 +90,9 @@ pub enum ReportError {
         /// What the library said.
         reason: String,
     },
+    /// The reported numbers that are compiled in cannot be read: a bug.
+    #[error("the reported numbers cannot be read")]
+    Reported(#[from] quantbench_reported::ReportedError),
     /// The page could not be rendered.
     #[error("cannot render the HTML page from its template")]
     Page(#[from] minijinja::Error),

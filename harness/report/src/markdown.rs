@@ -22,11 +22,16 @@ fn render(findings: &Findings<'_>) -> String {
     run(&mut text, findings);
     let _ = writeln!(text, "## All methods\n\n{}\n", sentences(&intervals()));
     table(&mut text, &findings.tables.overall);
+    if let Some(reported) = &findings.tables.reported {
+        let _ = writeln!(text, "## {}\n", reported.title);
+        table(&mut text, reported);
+        remarks(&mut text, "Without a number beside them:", &reported.remarks);
+    }
     figures(&mut text, &findings.figures);
     for (_, accuracy, cost) in &findings.tables.families {
         let _ = writeln!(text, "## {}\n", accuracy.title);
         table(&mut text, accuracy);
-        remarks(&mut text, &accuracy.remarks);
+        remarks(&mut text, REMARKS, &accuracy.remarks);
         let _ = writeln!(text, "### {}\n", cost.title);
         table(&mut text, cost);
     }
@@ -89,11 +94,11 @@ fn table(text: &mut String, table: &Table) {
     text.push('\n');
 }
 
-fn remarks(text: &mut String, remarks: &[String]) {
+fn remarks(text: &mut String, head: &str, remarks: &[String]) {
     if remarks.is_empty() {
         return;
     }
-    let _ = writeln!(text, "{REMARKS}\n");
+    let _ = writeln!(text, "{head}\n");
     for remark in remarks {
         let _ = writeln!(text, "- {}", escape(remark));
     }

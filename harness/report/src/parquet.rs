@@ -1,5 +1,6 @@
 //! `report.parquet` (one line for each group), `rows.parquet` (one for each row) and, where costs
-//! are stored, `costs.parquet` (one for each group and target): the columns of the CSV files with
+//! are stored, `costs.parquet` (one for each group and target), and
+//! `reported.parquet` (one for each quantized group): the columns of the CSV files with
 //! their types and all digits.
 
 use polars::prelude::{
@@ -8,7 +9,7 @@ use polars::prelude::{
 
 use crate::columns::{self, Named, Value};
 use crate::findings::Findings;
-use crate::schema::{ColumnDoc, Kind, cost_columns, group_columns, row_columns};
+use crate::schema::{ColumnDoc, Kind, cost_columns, group_columns, reported_columns, row_columns};
 use crate::{File, ReportError};
 
 /// Makes the files.
@@ -17,10 +18,11 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
     let rows: Vec<_> = findings.rows.iter().map(columns::row).collect();
     let mut all =
         vec![("report.parquet", groups, group_columns()), ("rows.parquet", rows, row_columns())];
-    let costs = columns::costs(findings);
-    if !costs.is_empty() {
-        all.push(("costs.parquet", costs, cost_columns()));
-    }
+    let some = [
+        ("costs.parquet", columns::costs(findings), cost_columns()),
+        ("reported.parquet", columns::reported(findings), reported_columns()),
+    ];
+    all.extend(some.into_iter().filter(|(_, lines, _)| !lines.is_empty()));
     all.into_iter()
         .map(|(file, lines, columns)| {
             let bytes = write(&lines, &columns)
@@ -99,6 +101,9 @@ mod tests {
             let findings = Findings::with(&stored).unwrap();
             for line in columns::costs(&findings) {
                 fits(&line, &cost_columns()).unwrap();
+            }
+            for line in columns::reported(&findings) {
+                fits(&line, &reported_columns()).unwrap();
             }
             for group in &findings.groups.groups {
                 fits(&columns::group(group), &group_columns()).unwrap();

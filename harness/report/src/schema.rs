@@ -216,6 +216,33 @@ const COST: [ColumnDoc; 16] = [
     real("size_packed_bytes", "bytes", "packed artefact"),
 ];
 
+/// Columns of `reported.csv` and `reported.parquet` after [`ASKED`]: one line is one quantized
+/// group.
+const REPORTED: [ColumnDoc; 13] = [
+    text("verdict", "`reproduced`, `within noise`, `short`, `better` or `not comparable`"),
+    text("not_comparable_reason", "why it is not comparable; null if it is"),
+    text("sources_conflict", "whether the sources contradict each other"),
+    int("reported_records", "records", "reported numbers that were compared, or the nearest one"),
+    real("reported_fp32_pct", "%", "FP32 accuracy beside the first of them"),
+    real("reported_acc_pct", "%", "accuracy of the first of them"),
+    real("reported_drop_low_points", "points", "smallest of their drops"),
+    real("reported_drop_high_points", "points", "largest of their drops"),
+    real(
+        "reported_one_run_half_points",
+        "points",
+        "half the 95 % interval of one run over test images",
+    ),
+    real("drop_points", "points", "our drop, mean over draws"),
+    real("drop_over_draws_t95_low_points", "points", "lower end of its interval over draws"),
+    real("drop_over_draws_t95_high_points", "points", "upper end of its interval over draws"),
+    text("reported_sources", "where the numbers were read"),
+];
+
+/// Columns of `reported.csv` and `reported.parquet`, in their order.
+pub fn reported_columns() -> Vec<ColumnDoc> {
+    [&ASKED[..], &REPORTED].concat()
+}
+
 /// Columns of `costs.csv` and `costs.parquet`, in their order.
 pub fn cost_columns() -> Vec<ColumnDoc> {
     [&ASKED[..], &COST].concat()

@@ -18,6 +18,7 @@ mod histograms;
 pub mod layout;
 mod paint;
 pub mod points;
+mod reported;
 mod roofline;
 pub mod scale;
 mod style;
@@ -30,6 +31,7 @@ use crate::format;
 use crate::group::{Group, Groups};
 use crate::stats::OVER_DRAWS;
 use crate::targets::Target;
+use crate::verdict::matching::Comparison;
 use crate::{File, ReportError};
 use canvas::Canvas;
 use points::Points;
@@ -47,6 +49,7 @@ pub struct Kind {
 /// Every kind in the order in which a reader meets them.
 pub const KINDS: &[Kind] = &[
     Kind { name: "accuracy-size", heading: "Accuracy against size", make: sizes },
+    Kind { name: "reported", heading: "Reported and reproduced drops", make: reported::figures },
     Kind { name: "accuracy-bits", heading: "Accuracy against bits", make: bits::figures },
     Kind { name: "cost", heading: "Accuracy against the cost of the method", make: cost::figures },
     Kind { name: "target-time", heading: "Accuracy against time on targets", make: targets::times },
@@ -76,6 +79,7 @@ struct Sources<'a> {
     groups: &'a Groups<'a>,
     styles: &'a Styles,
     targets: &'a [Target<'a>],
+    comparisons: &'a [Comparison<'a>],
     histograms: &'a [Histograms],
 }
 
@@ -123,10 +127,11 @@ impl Figure {
     pub fn all(
         groups: &Groups<'_>,
         targets: &[Target<'_>],
+        comparisons: &[Comparison<'_>],
         histograms: &[Histograms],
     ) -> Result<Vec<Self>, ReportError> {
         let styles = Styles::of(groups);
-        let sources = Sources { groups, styles: &styles, targets, histograms };
+        let sources = Sources { groups, styles: &styles, targets, comparisons, histograms };
         let mut figures: Vec<Self> = Vec::new();
         for kind in KINDS {
             for draft in (kind.make)(&sources) {

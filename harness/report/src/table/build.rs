@@ -6,12 +6,13 @@ use quantbench_core::Family;
 
 use super::cells::{self, Make};
 use super::remarks::remarks;
-use super::{Column, Line, Notes, Section, Table, targets};
+use super::{Column, Line, Notes, Section, Table, reported, targets};
 use crate::format::{count, two};
 use crate::group::{Group, Groups};
 use crate::protocol;
 use crate::stats::{OVER_DRAWS, OVER_TEST_IMAGES};
 use crate::targets::Target;
+use crate::verdict::matching::Comparison;
 
 /// Every table of a report.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Tables {
     pub families: Vec<(Family, Table, Table)>,
     /// Methods that ran with several numbers of calibration images, where some did.
     pub calibration: Option<Table>,
+    /// Reported beside reproduced, where something is reported.
+    pub reported: Option<Table>,
     /// What the choice of target changes, where costs are stored.
     pub choices: Option<Table>,
     /// Costs, a table for each target.
@@ -125,7 +128,7 @@ const TERMINAL: &[(Column, Make)] = &[
 ];
 
 /// Makes every table.
-pub fn tables(groups: &Groups<'_>, on: &[Target<'_>]) -> Tables {
+pub fn tables(groups: &Groups<'_>, on: &[Target<'_>], comparisons: &[Comparison<'_>]) -> Tables {
     let overall = table("All methods".to_string(), OVERALL, groups, &|g| !g.aside);
     let families = groups
         .families()
@@ -148,7 +151,9 @@ pub fn tables(groups: &Groups<'_>, on: &[Target<'_>]) -> Tables {
     let several = |g: &Group<'_>| anew.contains(&question(g));
     let calibration = (!anew.is_empty()).then(|| table(title, CALIBRATION, groups, &several));
     let choices = targets::choices(groups, on);
-    Tables { overall, families, calibration, choices, targets: targets::of_targets(groups, on) }
+    let reported = reported::table(groups, comparisons);
+    let targets = targets::of_targets(groups, on);
+    Tables { overall, families, calibration, reported, choices, targets }
 }
 
 /// The narrow table of all methods for a terminal.

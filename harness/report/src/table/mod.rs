@@ -6,6 +6,7 @@
 mod build;
 mod cells;
 mod remarks;
+mod reported;
 mod targets;
 
 pub(crate) use build::intervals;
