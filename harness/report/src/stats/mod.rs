@@ -1,16 +1,25 @@
-//! The two intervals of every accuracy, as pure functions of numbers.
+//! Intervals, tests and effect sizes, as pure functions of numbers.
 //!
 //! They answer different questions and are never merged into one: [`wilson`] says how far the
 //! accuracy would move with other test images, [`over_draws`] how far it moves with other
-//! calibration images or seeds on the same test images.
+//! calibration images or seeds on the same test images. Two networks on the same test images are
+//! compared image by image ([`Discordant`]), which neither of the two intervals can tell.
 
+mod bootstrap;
 mod draws;
+mod friedman;
+mod holm;
 mod kendall;
+mod paired;
 mod student;
 mod wilson;
 
+pub use bootstrap::bootstrap_mean;
 pub use draws::{Mean, over_draws};
+pub use friedman::{ENOUGH_MODELS, NoRanks, Ranks, friedman};
+pub use holm::holm;
 pub use kendall::tau_b;
+pub use paired::Discordant;
 pub use student::t_quantile;
 pub use wilson::wilson;
 
