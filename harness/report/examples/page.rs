@@ -31,9 +31,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let invented = rows.iter().any(|r| r.ids.eval.starts_with("eval:"));
     let histograms = if invented { fixtures::histograms(&rows) } else { Vec::new() };
     let costs = if invented { fixtures::costs(&rows) } else { Vec::new() };
-    for (name, bytes) in
-        build_with(&Stored { rows: &rows, histograms: &histograms, costs: &costs, known: &[] })?
-            .files()
+    for (name, bytes) in build_with(&Stored {
+        rows: &rows,
+        histograms: &histograms,
+        costs: &costs,
+        ..Stored::default()
+    })?
+    .files()
     {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {

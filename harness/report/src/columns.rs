@@ -12,7 +12,7 @@ use crate::format;
 use crate::group::Group;
 use crate::protocol;
 use crate::select::{Marked, is_done};
-use crate::stats::{Interval, wilson};
+use crate::stats::{Interval, bootstrap_mean, wilson};
 
 pub(crate) use cost::costs;
 pub(crate) use reported::reported;
@@ -100,6 +100,9 @@ pub(crate) fn group(group: &Group<'_>) -> Vec<Named> {
     let over_images = s.map(|s| s.over_test_images_pct);
     let spec = group.spec().filter(|_| !group.done.is_empty());
     let image = spec.map(|s| protocol::image(s, group.image_left_in_fp32()));
+    let against = group.paired.against_best;
+    let best = group.paired.is_best.then_some(true);
+    let bootstrap = bootstrap_mean(&group.accuracies_pct());
     let withheld = group.withheld.map(|_| "FP32 gate failed");
     let mut line = asked(group.asked);
     line.extend([
@@ -118,6 +121,15 @@ pub(crate) fn group(group: &Group<'_>) -> Vec<Named> {
         ("acc_simulated_over_test_images_wilson95_low_pct", low(over_images)),
         ("acc_simulated_over_test_images_wilson95_high_pct", high(over_images)),
         ("drop_points", num(s.map(|s| s.drop_points))),
+        ("drop_over_test_images_paired95_low_points", low(group.paired.drop_points)),
+        ("drop_over_test_images_paired95_high_points", high(group.paired.drop_points)),
+        ("is_best_of_widths", opt(against.map(|_| false).or(best))),
+        ("against_best_images_lost", int(against.map(|a| a.counts.first))),
+        ("against_best_images_gained", int(against.map(|a| a.counts.second))),
+        ("against_best_mcnemar_holm_p", num(against.map(|a| a.p))),
+        ("against_best_cohens_g", num(against.and_then(|a| a.counts.cohens_g()))),
+        ("acc_simulated_over_draws_bootstrap95_low_pct", low(bootstrap)),
+        ("acc_simulated_over_draws_bootstrap95_high_pct", high(bootstrap)),
         ("acc_deployed_pct", num(dep.map(|d| d.acc_pct.mean))),
         ("acc_deployed_sd_over_draws_points", num(dep.and_then(|d| d.acc_pct.sd))),
         ("acc_deployed_t95_low_pct", low(dep.and_then(|d| d.acc_pct.interval))),

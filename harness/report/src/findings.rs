@@ -9,6 +9,7 @@ use quantbench_reported::Reported;
 use crate::figures::Figure;
 use crate::format;
 use crate::group::{Groups, Withheld};
+use crate::paired::compare;
 use crate::provenance::Provenance;
 use crate::select::{Marked, select};
 use crate::table::{Tables, tables};
@@ -67,7 +68,8 @@ impl<'a> Findings<'a> {
     /// [`ReportError::NoRows`], [`ReportError::OtherSchema`] or a figure that cannot be drawn.
     pub fn with(stored: &Stored<'a>) -> Result<Self, ReportError> {
         let (marked, mut warnings) = usable(stored.rows)?;
-        let groups = Groups::of(&marked);
+        let mut groups = Groups::of(&marked);
+        compare(&mut groups, stored.evaluations);
         let targets = targets(&groups, stored.costs);
         let comparisons = comparisons(&groups, Reported::builtin()?);
         let tables = tables(&groups, &targets, &comparisons);

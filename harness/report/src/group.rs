@@ -13,6 +13,7 @@ use quantbench_core::{Family, Row, Spec};
 
 use crate::format;
 use crate::label;
+use crate::paired::Paired;
 use crate::protocol;
 use crate::select::{Marked, is_done};
 use crate::summary::Summary;
@@ -86,6 +87,8 @@ pub struct Group<'a> {
     pub withheld: Option<Withheld>,
     /// The numbers; none if no row is done.
     pub summary: Option<Summary>,
+    /// What the test images say, one by one.
+    pub paired: Paired,
 }
 
 impl Group<'_> {
@@ -157,6 +160,7 @@ impl<'a> Groups<'a> {
                     failed: Vec::new(),
                     withheld: gate_failed.contains(&gated(row)).then_some(Withheld::GateFailed),
                     summary: None,
+                    paired: Paired::default(),
                 });
                 groups.len() - 1
             });

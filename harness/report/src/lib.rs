@@ -13,6 +13,7 @@ pub mod figures;
 pub mod findings;
 pub mod format;
 pub mod group;
+pub mod paired;
 pub mod provenance;
 pub mod schema;
 pub mod select;
@@ -34,6 +35,7 @@ mod terminal;
 use quantbench_core::{CostRow, Histograms, Row};
 
 pub use findings::Findings;
+pub use paired::Evaluations;
 pub use terminal::terminal_table;
 
 /// A file of a report: its name relative to the report's folder (with `/`), and its bytes.
@@ -116,7 +118,7 @@ pub fn build(rows: &[Row]) -> Result<Report, ReportError> {
 }
 
 /// What a run stored: all that a report is made from.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Stored<'a> {
     /// Rows.
     pub rows: &'a [Row],
@@ -124,6 +126,8 @@ pub struct Stored<'a> {
     pub histograms: &'a [Histograms],
     /// Costs of artefacts on targets.
     pub costs: &'a [CostRow],
+    /// Predicted classes and labels, looked up as they are needed.
+    pub evaluations: Option<&'a dyn Evaluations>,
     /// What the caller knows and none of these can tell, such as cells that have no row.
     pub known: &'a [String],
 }

@@ -68,7 +68,7 @@ const ASKED: [ColumnDoc; 14] = [
 ];
 
 /// Columns of `report.csv` and `report.parquet` after [`ASKED`]: one line is one group.
-const GROUP: [ColumnDoc; 36] = [
+const GROUP: [ColumnDoc; 45] = [
     text("image_in_result", "rule for the image that the result follows"),
     int("rows_done", "rows", "rows with a result"),
     int("rows_failed", "rows", "rows without one; they enter no mean"),
@@ -92,6 +92,26 @@ const GROUP: [ColumnDoc; 36] = [
         "upper end of the interval over test images",
     ),
     real("drop_points", "points", "FP32 minus simulated accuracy, mean over draws"),
+    real(
+        "drop_over_test_images_paired95_low_points",
+        "points",
+        "lower end of the drop's interval over test images",
+    ),
+    real("drop_over_test_images_paired95_high_points", "points", "upper end of that interval"),
+    text(
+        "is_best_of_widths",
+        "whether no other result of the same widths and rules is as accurate",
+    ),
+    int("against_best_images_lost", "images", "images that the best has right and this one wrong"),
+    int("against_best_images_gained", "images", "the other way round"),
+    real("against_best_mcnemar_holm_p", "", "p-value that both are equally accurate, adjusted"),
+    real("against_best_cohens_g", "", "effect size: 0.05 is small, 0.15 medium, 0.25 large"),
+    real(
+        "acc_simulated_over_draws_bootstrap95_low_pct",
+        "%",
+        "lower end of a bootstrap interval of the mean, from five draws on",
+    ),
+    real("acc_simulated_over_draws_bootstrap95_high_pct", "%", "upper end of that interval"),
     real("acc_deployed_pct", "%", "accuracy through integer kernels, mean over draws"),
     real("acc_deployed_sd_over_draws_points", "points", "its standard deviation over draws"),
     real("acc_deployed_t95_low_pct", "%", "lower end of its interval over draws"),

@@ -12,7 +12,7 @@ use fixtures::{costs, curve, evidence, fp32, histograms, odd, row, rows, survey}
 
 fn figures(rows: &[Row], kind: &str) -> Vec<Figure> {
     let (histograms, costs) = (histograms(rows), costs(rows));
-    let stored = Stored { rows, histograms: &histograms, costs: &costs, known: &[] };
+    let stored = Stored { rows, histograms: &histograms, costs: &costs, ..Stored::default() };
     let findings = Findings::with(&stored).unwrap();
     findings.figures.into_iter().filter(|f| f.kind == kind).collect()
 }

@@ -3,13 +3,26 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use quantbench_report::Stored;
+use quantbench_report::{Evaluations, Stored};
 use quantbench_runner::{Store, write_atomic};
 
 use crate::args::ReportArgs;
 use crate::context;
 use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
+
+/// The predictions of a run folder.
+struct Kept<'s>(&'s Store);
+
+impl Evaluations for Kept<'_> {
+    fn classes(&self, eval: &str) -> Option<Vec<u16>> {
+        self.0.predictions(eval)
+    }
+
+    fn labels(&self, test_data: &str) -> Option<Vec<u16>> {
+        self.0.labels(test_data)
+    }
+}
 
 /// Reads the rows, makes the report, writes its files one by one, each whole or not at all.
 pub fn run(args: &ReportArgs) -> Outcome {
@@ -32,7 +45,14 @@ pub fn run(args: &ReportArgs) -> Outcome {
     known.extend(unread.iter().map(|bad| {
         format!("{} is left out, because it is no cost row: {}.", name(&bad.file), bad.reason)
     }));
-    let stored = Stored { rows: &rows, histograms: &histograms, costs: &costs, known: &known };
+    let kept = Kept(&store);
+    let stored = Stored {
+        rows: &rows,
+        histograms: &histograms,
+        costs: &costs,
+        evaluations: Some(&kept),
+        known: &known,
+    };
     let report = quantbench_report::build_with(&stored)
         .with_context(|| format!("no report from {}", args.dir.display()))
         .or_usage()?;

@@ -41,6 +41,10 @@ const SIMULATED: (Column, Make) =
 const OVER_IMAGES: (Column, Make) =
     (Column::number("acc_simulated", "%, over test images (Wilson 95 %)"), cells::over_images);
 const DROP: (Column, Make) = (Column::number("drop", "points"), cells::drop_points);
+const DROP_INTERVAL: (Column, Make) =
+    (Column::number("drop", "points, over test images (paired 95 %)"), cells::drop_interval);
+const AGAINST_BEST: (Column, Make) =
+    (Column::number("against the best", "p, McNemar and Holm"), cells::against_best);
 const DEPLOYED: (Column, Make) =
     (Column::number("acc_deployed", "%, mean ± over draws (t 95 %)"), cells::deployed);
 const GAP: (Column, Make) = (Column::number("gap", "points, sim. − depl."), cells::gap);
@@ -81,6 +85,8 @@ const ACCURACY: &[(Column, Make)] = &[
     SIMULATED,
     OVER_IMAGES,
     DROP,
+    DROP_INTERVAL,
+    AGAINST_BEST,
     DEPLOYED,
     GAP,
     (Column::number("integer layers", "of all"), cells::integer_layers),
@@ -249,6 +255,6 @@ fn capital(text: &str) -> String {
 /// The two intervals in words, to stand once above the tables.
 pub(crate) fn intervals() -> String {
     format!(
-        "Two intervals are kept apart: {OVER_DRAWS}, written ±, is how far the mean moves with other calibration images or seeds; {OVER_TEST_IMAGES} is how far it would move with other test images. A dash stands where a value was not asked for or does not exist."
+        "Two intervals are kept apart: {OVER_DRAWS}, written ±, is how far the mean moves with other calibration images or seeds; {OVER_TEST_IMAGES} is how far it would move with other test images, where the drop is paired: both networks see the same images. Against the best: whether a result differs from the best of the same widths and rules on these images, tested on the first draw of each (McNemar, mid-p) and adjusted for all of these tests (Holm); below 0.05 it does. A dash stands where a value was not asked for or does not exist."
     )
 }

@@ -162,6 +162,31 @@ pub(super) fn drop_points(group: &Group<'_>, _: &mut Notes) -> Field {
     of(group, |s| Some(two(s.drop_points)))
 }
 
+/// The interval of the drop over test images, or a dash with the reason.
+pub(super) fn drop_interval(group: &Group<'_>, notes: &mut Notes) -> Field {
+    if group.is_fp32() || group.published().is_none() {
+        return NONE.into();
+    }
+    match (&group.paired.drop_points, group.paired.missing) {
+        (Some(i), _) => format!("{} to {}", two(i.low), two(i.high)).into(),
+        (None, Some(why)) => {
+            let mark = notes.mark(&format!("No paired interval: {why}."));
+            Field { text: NONE.to_string(), marks: vec![mark] }
+        }
+        (None, None) => NONE.into(),
+    }
+}
+
+/// Whether it differs from the best of the same widths.
+pub(super) fn against_best(group: &Group<'_>, _: &mut Notes) -> Field {
+    match group.paired.against_best {
+        Some(against) if against.p < 0.001 => "<0.001".into(),
+        Some(against) => format!("{:.3}", against.p).into(),
+        None if group.paired.is_best => "best".into(),
+        None => NONE.into(),
+    }
+}
+
 /// Mean deployed accuracy and half width of its interval over draws, or a dash with the reason.
 pub(super) fn deployed(group: &Group<'_>, notes: &mut Notes) -> Field {
     let deployed = group.published().and_then(|s| Some((s.deployed.as_ref()?, s.no_spread)));

@@ -271,6 +271,20 @@ impl Store {
         self.write(&path, &bytes)
     }
 
+    /// The labels of a test split in canonical order, unless they are not there or were damaged.
+    pub fn labels(&self, test_data: &str) -> Option<Vec<u16>> {
+        self.predictions(&labels_name(test_data))
+    }
+
+    /// Writes the labels of a test split once, so that a report can tell which predictions are
+    /// right.
+    pub fn put_labels(&self, test_data: &str, labels: &[u16]) -> Result<(), StoreError> {
+        if self.labels(test_data).is_some_and(|kept| kept == labels) {
+            return Ok(());
+        }
+        self.put_predictions(&labels_name(test_data), labels)
+    }
+
     /// Kept summaries of activations, unless they are not there or were damaged.
     pub fn statistics(&self, id: &str) -> Option<Kept> {
         Kept::read(&fs::read(self.statistics_path(id)).ok()?)
@@ -317,6 +331,11 @@ impl Store {
         write_whole(self.disk.as_ref(), path, bytes)
             .map_err(|source| StoreError::Write { path: path.to_path_buf(), source })
     }
+}
+
+/// Labels lie beside predictions, named by their split.
+fn labels_name(test_data: &str) -> String {
+    format!("labels-{}", test_data.get(..32).unwrap_or(test_data))
 }
 
 /// Writes a file whole or not at all, and its folder if need be.

@@ -98,6 +98,7 @@ impl Work<'_, '_> {
         (self.progress)(0, 1, "reading test images");
         let split = Arc::new(load(&self.order.dataset, Part::Test, &self.order.roots())?);
         self.same_data(Part::Test, &self.order.ids.ids.test_data, &split.hash)?;
+        self.store.put_labels(&split.hash, split.labels())?;
         let chosen = match self.order.cell.test_images {
             Some(n) => split.first(n),
             None => (0..split.len()).collect(),
