@@ -94,8 +94,8 @@ impl<'e> Seen<'e> {
         let evaluations = evaluations.ok_or(NO_PREDICTIONS)?;
         let known = &groups.subjects[subject];
         let mut labels = evaluations.labels(&known.test_data).ok_or(NO_LABELS)?;
-        let rows = groups.on(subject).filter(|g| g.is_fp32()).flat_map(|g| &g.done);
-        let fp32 = rows.filter_map(|row| evaluations.classes(&row.ids.eval)).next();
+        let mut rows = groups.on(subject).filter(|g| g.is_fp32()).flat_map(|g| &g.done);
+        let fp32 = rows.find_map(|row| evaluations.classes(&row.ids.eval));
         let fp32 = fp32.ok_or(NO_REFERENCE)?;
         // A partial run sees the first images alone.
         labels.truncate(fp32.len());

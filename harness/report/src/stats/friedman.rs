@@ -59,7 +59,7 @@ pub fn friedman(accuracies: &[Vec<f64>]) -> Result<Ranks, NoRanks> {
     let mean: Vec<f64> =
         (0..k).map(|m| ranks.iter().map(|r| r[m]).sum::<f64>() / n as f64).collect();
     let (count, methods) = (n as f64, k as f64);
-    let middle = (methods + 1.0) / 2.0;
+    let middle = f64::midpoint(methods, 1.0);
     let between: f64 = mean.iter().map(|r| (r - middle).powi(2)).sum();
     let within: f64 = ranks.iter().flatten().map(|r| (r - middle).powi(2)).sum();
     let chi_squared =
@@ -83,7 +83,7 @@ fn ranked(values: &[f64]) -> Vec<f64> {
     let rank = |v: &f64| {
         let above = values.iter().filter(|other| other.total_cmp(v).is_gt()).count();
         let equal = values.iter().filter(|other| other.total_cmp(v).is_eq()).count();
-        above as f64 + (equal as f64 + 1.0) / 2.0
+        above as f64 + f64::midpoint(equal as f64, 1.0)
     };
     values.iter().map(rank).collect()
 }
