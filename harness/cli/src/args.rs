@@ -172,6 +172,9 @@ pub struct ReportArgs {
     /// Where to write the report [default: DIR/report]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Survey whose `report:` section names tables and figures [default: as the run stored it]
+    #[arg(long, value_name = "FILE")]
+    pub survey: Option<PathBuf>,
 }
 
 /// One model, one method, one spec: what `quantize` and `inspect` have in common.

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use quantbench_core::Row;
 use quantbench_core::row::SCHEMA;
+use quantbench_core::{Card, Paper, Row};
 use quantbench_reported::Reported;
 
 use crate::figures::Figure;
@@ -47,6 +47,10 @@ pub struct Findings<'a> {
     pub failures: Vec<Failure>,
     /// Subjects whose FP32 model missed its card's accuracy.
     pub withheld: Vec<String>,
+    /// Cards of the methods that are known.
+    pub cards: &'a [&'a Card],
+    /// Tables and figures that the survey asks for.
+    pub paper: Option<&'a Paper>,
     /// Where the rows come from.
     pub provenance: Provenance,
     /// What the reader must know before trusting the numbers.
@@ -102,6 +106,8 @@ impl<'a> Findings<'a> {
             figures,
             failures,
             withheld,
+            cards: stored.cards,
+            paper: stored.paper,
             provenance,
             warnings,
         })

@@ -27,12 +27,13 @@ mod columns;
 mod csv;
 mod html;
 mod label;
+mod latex;
 mod markdown;
 mod parquet;
 mod protocol;
 mod terminal;
 
-use quantbench_core::{CostRow, Histograms, Row};
+use quantbench_core::{Card, CostRow, Histograms, Paper, Row};
 
 pub use findings::Findings;
 pub use paired::Evaluations;
@@ -54,6 +55,7 @@ pub const OUTPUTS: &[Output] = &[
     Output { name: "csv", files: csv::files },
     Output { name: "figures", files: figures::files },
     Output { name: "html", files: html::files },
+    Output { name: "latex", files: latex::files },
     Output { name: "markdown", files: markdown::files },
     Output { name: "parquet", files: parquet::files },
 ];
@@ -92,6 +94,9 @@ pub enum ReportError {
         /// What the library said.
         reason: String,
     },
+    /// The survey asks for a table or figure that there is not.
+    #[error("the report's {0}")]
+    Paper(String),
     /// The reported numbers that are compiled in cannot be read: a bug.
     #[error("the reported numbers cannot be read")]
     Reported(#[from] quantbench_reported::ReportedError),
@@ -128,6 +133,10 @@ pub struct Stored<'a> {
     pub costs: &'a [CostRow],
     /// Predicted classes and labels, looked up as they are needed.
     pub evaluations: Option<&'a dyn Evaluations>,
+    /// Cards of the methods that this program knows, for citations.
+    pub cards: &'a [&'a Card],
+    /// Tables and figures that the survey asks for.
+    pub paper: Option<&'a Paper>,
     /// What the caller knows and none of these can tell, such as cells that have no row.
     pub known: &'a [String],
 }

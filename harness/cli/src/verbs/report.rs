@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use quantbench_core::Card;
 use quantbench_report::{Evaluations, Stored};
-use quantbench_runner::{Store, write_atomic};
+use quantbench_runner::{Store, Survey, write_atomic};
 
 use crate::args::ReportArgs;
 use crate::context;
@@ -46,11 +47,18 @@ pub fn run(args: &ReportArgs) -> Outcome {
         format!("{} is left out, because it is no cost row: {}.", name(&bad.file), bad.reason)
     }));
     let kept = Kept(&store);
+    let cards: Vec<&Card> = quantbench_methods::ALL.iter().map(|m| m.card()).collect();
+    let paper = match &args.survey {
+        Some(file) => Some(Survey::load(file).or_usage()?.paper),
+        None => store.paper().or_usage()?,
+    };
     let stored = Stored {
         rows: &rows,
         histograms: &histograms,
         costs: &costs,
         evaluations: Some(&kept),
+        cards: &cards,
+        paper: paper.as_ref(),
         known: &known,
     };
     let report = quantbench_report::build_with(&stored)

@@ -7,11 +7,11 @@ use super::layout::Rect;
 use super::style::{PAPER, Shape, Style};
 
 /// Estimated width of a character in shares of the font size.
-pub(super) const CHARACTER: f64 = 0.6;
+pub(crate) const CHARACTER: f64 = 0.6;
 
 /// Where a text's anchor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Left,
     Centre,
     Right,
@@ -19,24 +19,24 @@ pub(super) enum Anchor {
 
 /// Where and how to write.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ink {
-    pub(super) colour: RGBColor,
-    pub(super) size: f64,
-    pub(super) anchor: Anchor,
-    pub(super) bold: bool,
+pub(crate) struct Ink {
+    pub(crate) colour: RGBColor,
+    pub(crate) size: f64,
+    pub(crate) anchor: Anchor,
+    pub(crate) bold: bool,
 }
 
 /// How to write in one line.
-pub(super) fn ink(colour: RGBColor, size: f64, anchor: Anchor, bold: bool) -> Ink {
+pub(crate) fn ink(colour: RGBColor, size: f64, anchor: Anchor, bold: bool) -> Ink {
     Ink { colour, size, anchor, bold }
 }
 
 /// A point in pixels.
-pub(super) type At = (f64, f64);
+pub(crate) type At = (f64, f64);
 
 /// One shape.
 #[derive(Debug, Clone)]
-pub(super) enum Op {
+pub(crate) enum Op {
     /// A polyline.
     Line { points: Vec<At>, colour: RGBColor, width: f64 },
     /// A filled polygon.
@@ -53,31 +53,31 @@ pub(super) enum Op {
 
 /// A drawing.
 #[derive(Debug, Clone)]
-pub(super) struct Canvas {
-    pub(super) width: f64,
-    pub(super) height: f64,
-    pub(super) ops: Vec<Op>,
+pub(crate) struct Canvas {
+    pub(crate) width: f64,
+    pub(crate) height: f64,
+    pub(crate) ops: Vec<Op>,
 }
 
 impl Canvas {
     /// An empty drawing of so many pixels.
-    pub(super) fn new(width: f64, height: f64) -> Self {
+    pub(crate) fn new(width: f64, height: f64) -> Self {
         Self { width: width.ceil(), height: height.ceil(), ops: Vec::new() }
     }
 
-    pub(super) fn line(&mut self, points: &[At], colour: RGBColor, width: f64) {
+    pub(crate) fn line(&mut self, points: &[At], colour: RGBColor, width: f64) {
         self.ops.push(Op::Line { points: points.to_vec(), colour, width });
     }
 
-    pub(super) fn area(&mut self, rect: Rect, colour: RGBColor) {
+    pub(crate) fn area(&mut self, rect: Rect, colour: RGBColor) {
         self.ops.push(Op::Area { rect, colour });
     }
 
-    pub(super) fn fill(&mut self, corners: Vec<At>, colour: RGBColor) {
+    pub(crate) fn fill(&mut self, corners: Vec<At>, colour: RGBColor) {
         self.ops.push(Op::Fill { corners, colour });
     }
 
-    pub(super) fn dashes(&mut self, from: At, to: At, colour: RGBColor, width: f64) {
+    pub(crate) fn dashes(&mut self, from: At, to: At, colour: RGBColor, width: f64) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = dx.hypot(dy);
         let at = |d: f64| (from.0 + dx * d / length, from.1 + dy * d / length);
@@ -88,17 +88,17 @@ impl Canvas {
         }
     }
 
-    pub(super) fn text(&mut self, text: &str, at: At, ink: Ink) {
+    pub(crate) fn text(&mut self, text: &str, at: At, ink: Ink) {
         self.ops.push(Op::Text { text: text.to_string(), at, ink, upwards: false });
     }
 
     /// Text that runs upwards.
-    pub(super) fn upwards(&mut self, text: &str, at: At, ink: Ink) {
+    pub(crate) fn upwards(&mut self, text: &str, at: At, ink: Ink) {
         self.ops.push(Op::Text { text: text.to_string(), at, ink, upwards: true });
     }
 
     /// A small dot without a rim.
-    pub(super) fn dot(&mut self, at: At, r: f64, colour: RGBColor) {
+    pub(crate) fn dot(&mut self, at: At, r: f64, colour: RGBColor) {
         self.ops.push(Op::Disc { at, r, colour });
     }
 
@@ -137,7 +137,7 @@ fn rim(style: Style) -> (RGBColor, f64) {
 }
 
 /// A text of at most so many characters, with an ellipsis where it was longer.
-pub(super) fn cut(text: &str, longest: usize) -> String {
+pub(crate) fn cut(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {
         return text.to_string();
     }
@@ -146,7 +146,7 @@ pub(super) fn cut(text: &str, longest: usize) -> String {
 }
 
 /// A tick without superfluous zeros.
-pub(super) fn tick_text(value: f64) -> String {
+pub(crate) fn tick_text(value: f64) -> String {
     if value.fract().abs() < 1e-9 {
         return crate::format::grouped(value.round() as i64);
     }

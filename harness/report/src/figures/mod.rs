@@ -8,7 +8,7 @@
 mod allocation;
 mod bits;
 mod calibration;
-mod canvas;
+pub(crate) mod canvas;
 mod chart;
 mod cost;
 mod draw;
@@ -152,6 +152,11 @@ impl Figure {
     pub fn png(&self) -> Result<Vec<u8>, ReportError> {
         paint::png(&self.canvas)
             .map_err(|reason| ReportError::Figure { subject: self.title.clone(), reason })
+    }
+
+    /// Its shapes.
+    pub(crate) fn canvas(&self) -> &Canvas {
+        &self.canvas
     }
 
     /// Name of its PNG file.

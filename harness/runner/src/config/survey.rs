@@ -1,12 +1,13 @@
 //! A survey file as typed: what is compared with what, before names are resolved.
 
 pub(crate) mod keys;
+mod paper;
 mod parts;
 
 use std::path::Path;
 
-use quantbench_core::Spec;
 use quantbench_core::card::{Family, Params};
+use quantbench_core::{Paper, Spec};
 
 use crate::config::error::ConfigError;
 use crate::config::keys::Key;
@@ -104,6 +105,8 @@ pub struct Survey {
     pub batch: usize,
     /// Whether histograms of weights and activations are stored for the report's figures.
     pub histograms: bool,
+    /// Tables and figures that its report shows.
+    pub paper: Paper,
     /// File it came from.
     pub origin: String,
 }
@@ -163,8 +166,12 @@ impl Survey {
                 .map_or(Ok(DeployedRule::Auto), |node| node.choice(&DEPLOYED))?,
             batch,
             histograms: fields.get("histograms").map_or(Ok(false), Node::flag)?,
+            paper: fields.get("report").map_or(Ok(Paper::default()), paper::paper)?,
             origin: origin.to_string(),
         };
+        if let Some(node) = fields.get("report") {
+            survey.check_paper(node)?;
+        }
         Ok(survey)
     }
 

@@ -12,7 +12,7 @@ mod resolve;
 use std::time::Duration;
 
 use quantbench_core::row::{Cell, FP32};
-use quantbench_core::{Needs, Spec};
+use quantbench_core::{Needs, Paper, Spec};
 use quantbench_datasets::{DatasetManifest, Part, present};
 use serde::Serialize;
 
@@ -90,6 +90,9 @@ pub struct Plan {
     pub time_budget: Option<Duration>,
     /// First draw and first seed, whose artefacts get histograms; none if the survey wants none.
     pub histograms: Option<(u64, u64)>,
+    /// Tables and figures that the survey wants in its report.
+    #[serde(skip)]
+    pub paper: Paper,
 }
 
 impl Plan {
@@ -136,6 +139,7 @@ pub fn plan_here(
             .histograms
             .then(|| survey.calibration.draws.first().copied().zip(survey.seeds.first().copied()))
             .flatten(),
+        paper: survey.paper.clone(),
     };
     let matrix = matrix(survey, &resolved, test_images);
     plan.remarks.extend(merged(&matrix));

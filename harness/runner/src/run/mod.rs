@@ -111,6 +111,7 @@ pub fn run_here(
         store = store.with_published(folder);
     }
     store.put_asked(&plan.survey_cells)?;
+    store.put_paper(&plan.paper)?;
     let rows = store.snapshot()?;
     let scheduler = scheduler::Scheduler::new(plan, catalog, options, store, &rows, here);
     scheduler.run(rows, events, interrupted)

@@ -4,11 +4,14 @@
 use std::collections::HashSet;
 use std::fs;
 
-use quantbench_core::Row;
 use quantbench_core::row::{Cell, Status};
+use quantbench_core::{Paper, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Store, StoreError};
+
+/// Name of the file with what the survey wants in its report.
+const PAPER: &str = "paper.json";
 
 /// One cell of a survey, on all test images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,34 @@ impl Store {
     /// What the survey asks for; none for a folder that says nothing readable about it.
     pub fn asked(&self) -> Option<Vec<Asked>> {
         serde_json::from_slice(&fs::read(self.asked_path()).ok()?).ok()
+    }
+
+    /// Keeps the tables and figures that the survey wants in its report; an empty wish removes an
+    /// earlier one.
+    pub fn put_paper(&self, paper: &Paper) -> Result<(), StoreError> {
+        let path = self.dir().join(PAPER);
+        if *paper == Paper::default() {
+            return match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(StoreError::Write { path, source: error })
+                }
+                _ => Ok(()),
+            };
+        }
+        let json = serde_json::to_vec_pretty(paper)
+            .map_err(|error| StoreError::Write { path: path.clone(), source: error.into() })?;
+        self.write(&path, &json)
+    }
+
+    /// The tables and figures that the survey wants in its report; none if it says nothing.
+    pub fn paper(&self) -> Result<Option<Paper>, StoreError> {
+        let path = self.dir().join(PAPER);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(|source| StoreError::Read { path: path.clone(), source })?,
+        };
+        let read = serde_json::from_slice(&bytes);
+        read.map(Some).map_err(|error| StoreError::Read { path, source: error.into() })
     }
 
     fn asked_path(&self) -> std::path::PathBuf {

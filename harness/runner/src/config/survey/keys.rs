@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::keys::{Key, Shape, words};
 use crate::config::survey::DeployedRule;
+use crate::config::survey::paper::REPORT;
 
 /// Words of `sites`.
 pub(in crate::config) const SITES: [(&str, SitesRule); 2] =
@@ -33,7 +34,7 @@ pub(super) const MAX_BATCH: u64 = 4096;
 pub(super) const MAX_NUMBER: u64 = u32::MAX as u64;
 
 /// Keys of the file.
-pub(super) static KEYS: [Key; 12] = [
+pub(super) static KEYS: [Key; 13] = [
     Key::must("name", Shape::Name, "Also the name of the run folder, results/runs/NAME."),
     Key::may("summary", Shape::Text, "One sentence for the report."),
     Key::must("dataset", Shape::Text, "Name from `quantbench list datasets`."),
@@ -54,6 +55,7 @@ pub(super) static KEYS: [Key; 12] = [
         Shape::Switch,
         "Whether histograms are kept for figures (default: false).",
     ),
+    Key::may("report", Shape::Map(&REPORT), "Tables and figures in the words of a paper."),
 ];
 
 /// Keys of a method's mapping.

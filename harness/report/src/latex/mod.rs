@@ -1,0 +1,78 @@
+//! `latex/`: tables and figures to put into a paper, and one document that shows them all.
+//!
+//! Every table is a file for `\input`, made with booktabs; figures are TikZ pictures drawn from
+//! the same shapes as their SVG; `methods.bib` holds the methods that the rows used.
+
+mod bibtex;
+mod escape;
+mod table;
+mod tikz;
+
+use std::fmt::Write as _;
+
+use crate::figures::KINDS;
+use crate::findings::Findings;
+use crate::{File, ReportError};
+
+use escape::escape;
+
+/// Makes the files.
+///
+/// # Errors
+/// [`ReportError::Paper`]: the survey asks for a figure or table that there is not.
+pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
+    let tables = table::tables(findings)?;
+    let wanted = figures(findings)?;
+    let mut files = Vec::new();
+    let mut body = String::new();
+    for (name, text) in tables {
+        let _ = writeln!(body, "\\input{{{name}}}\n");
+        files.push((format!("latex/{name}.tex"), text.into_bytes()));
+    }
+    for figure in wanted {
+        let name = figure.file.trim_start_matches("figures/").trim_end_matches(".svg");
+        let picture = tikz::picture(figure.canvas());
+        files.push((format!("latex/{name}.tex"), picture.into_bytes()));
+        let _ = writeln!(
+            body,
+            "\\begin{{figure}}\n\\centering\n\\resizebox{{\\linewidth}}{{!}}{{\\input{{{name}}}}}\n\
+             \\caption{{{}: {}}}\n\\end{{figure}}\n",
+            escape(&figure.title),
+            escape(&figure.caption)
+        );
+    }
+    files.push(("latex/methods.bib".to_string(), bibtex::entries(findings).into_bytes()));
+    files.push(("latex/report.tex".to_string(), document(findings, &body).into_bytes()));
+    Ok(files)
+}
+
+/// The figures that the survey asks for, or all.
+fn figures<'f>(findings: &'f Findings<'_>) -> Result<Vec<&'f crate::figures::Figure>, ReportError> {
+    let Some(kinds) = findings.paper.map(|p| &p.figures).filter(|kinds| !kinds.is_empty()) else {
+        return Ok(findings.figures.iter().collect());
+    };
+    for kind in kinds {
+        if !KINDS.iter().any(|known| known.name == kind) {
+            let known: Vec<&str> = KINDS.iter().map(|k| k.name).collect();
+            return Err(ReportError::Paper(format!(
+                "figures: {kind:?} is no kind of figure{}; known: {}",
+                quantbench_core::names::suggestion(kind, &known),
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(findings.figures.iter().filter(|f| kinds.iter().any(|k| k == f.kind)).collect())
+}
+
+fn document(findings: &Findings<'_>, body: &str) -> String {
+    let surveys = escape(&findings.provenance.surveys.join(", "));
+    format!(
+        "% Compiles by itself: pdflatex report && bibtex report && pdflatex report.\n\
+         \\documentclass[10pt]{{article}}\n\
+         \\usepackage[utf8]{{inputenc}}\n\
+         \\usepackage[a4paper,margin=2cm]{{geometry}}\n\
+         \\usepackage{{booktabs,graphicx,tikz}}\n\
+         \\begin{{document}}\n\\section*{{Quantization report: {surveys}}}\n\n{body}\
+         \\nocite{{*}}\n\\bibliographystyle{{plain}}\n\\bibliography{{methods}}\n\\end{{document}}\n"
+    )
+}
