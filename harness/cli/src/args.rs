@@ -43,8 +43,12 @@ pub enum Verb {
     Run(RunArgs),
     /// Show how far a run folder is
     Status(StatusArgs),
-    /// Make Markdown, CSV, Parquet and HTML with figures from a run folder
+    /// Make Markdown, CSV, Parquet, HTML and LaTeX with figures from a run folder
     Report(ReportArgs),
+    /// Show what changed between two run folders, and whether by more than chance
+    Compare(CompareArgs),
+    /// Say which methods to use within limits, with the evidence, and what the next step costs
+    Recommend(RecommendArgs),
     /// Quantize one model with one method into an ONNX file
     Quantize(QuantizeArgs),
     /// Show layer by layer where a quantized model loses, and a spec that wins most of it back
@@ -175,6 +179,73 @@ pub struct ReportArgs {
     /// Survey whose `report:` section names tables and figures [default: as the run stored it]
     #[arg(long, value_name = "FILE")]
     pub survey: Option<PathBuf>,
+}
+
+/// `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Run folder
+    pub first: PathBuf,
+    /// Another one
+    pub second: PathBuf,
+    /// End with code 4 if a cell differs in a bit of its result, or is in one folder alone
+    #[arg(long)]
+    pub check: bool,
+    /// With --check: end with code 4 only if a cell changed beyond noise
+    #[arg(long, requires = "check")]
+    pub beyond_noise: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `recommend`.
+#[derive(Debug, Args)]
+pub struct RecommendArgs {
+    /// Run folders, such as results/published/*
+    #[arg(required = true, value_name = "DIR")]
+    pub dirs: Vec<PathBuf>,
+    /// One model alone
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Data at hand
+    #[arg(long, value_name = "KIND")]
+    pub data: Option<DataArg>,
+    /// Most CPU seconds that the method may take
+    #[arg(long, value_name = "S")]
+    pub cpu_s: Option<f64>,
+    /// Largest packed size
+    #[arg(long, value_name = "KIB")]
+    pub size_kib: Option<f64>,
+    /// Most bit operations per image, in thousand millions
+    #[arg(long, value_name = "N")]
+    pub bit_operations_g: Option<f64>,
+    /// Largest drop against FP32, in points
+    #[arg(long, value_name = "POINTS")]
+    pub drop: Option<f64>,
+    /// Target that has to run it, of those with stored costs
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Longest time per image on the target
+    #[arg(long, value_name = "MS", requires = "profile")]
+    pub time_ms: Option<f64>,
+    /// Most energy per image on the target
+    #[arg(long, value_name = "MJ", requires = "profile")]
+    pub energy_mj: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Data at hand.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DataArg {
+    /// None.
+    None,
+    /// Images without labels.
+    Unlabelled,
+    /// Images with labels.
+    Labelled,
 }
 
 /// One model, one method, one spec: what `quantize` and `inspect` have in common.

@@ -8,10 +8,12 @@ use quantbench_core::names::suggestion;
 use quantbench_datasets::{DataRoots, DatasetManifest, Preprocess};
 use quantbench_graph::{Graph, GraphError};
 use quantbench_methods::MethodError;
+use quantbench_report::Evaluations;
 use quantbench_runner::{Catalog, Filter, Note, Plan, Store, Survey, WorkError, missing};
 
 use crate::args::FilterArgs;
 use crate::exit::{Exit, Failure, OrExit};
+use crate::out;
 
 /// The built-in catalogue overlaid by a `configs/` folder: the given one, else the nearest above
 /// the current directory.
@@ -177,4 +179,27 @@ pub fn gaps(store: &Store, rows: &[Row]) -> Vec<String> {
 /// Committed rows of a survey, which count as done.
 pub fn published(survey: &str) -> PathBuf {
     Path::new("results/published").join(survey).join("rows")
+}
+
+/// The predictions of some run folders; the first that has one gives it.
+pub struct Kept<'s>(pub &'s [Store]);
+
+impl Evaluations for Kept<'_> {
+    fn classes(&self, eval: &str) -> Option<Vec<u16>> {
+        self.0.iter().find_map(|store| store.predictions(eval))
+    }
+
+    fn labels(&self, test_data: &str) -> Option<Vec<u16>> {
+        self.0.iter().find_map(|store| store.labels(test_data))
+    }
+}
+
+/// The rows of a run folder; files that are none are named and left out.
+pub fn rows_of(store: &Store) -> Result<Vec<Row>, Failure> {
+    let (rows, bad) = store.rows().or_usage()?;
+    for bad in bad {
+        let reason = bad.reason;
+        out::say(&format!("warning: {} is left out: {reason}", bad.file.display()));
+    }
+    Ok(rows)
 }

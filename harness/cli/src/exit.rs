@@ -14,6 +14,8 @@ pub enum Exit {
     Usage = 2,
     /// Something is missing here: data, runtime, CPU feature.
     Missing = 3,
+    /// Results differ under `--check`.
+    Differs = 4,
 }
 
 impl From<Exit> for ExitCode {

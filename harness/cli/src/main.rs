@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Verb::Run(args) => verbs::run::run(&args, configs),
         Verb::Status(args) => verbs::status::run(&args),
         Verb::Report(args) => verbs::report::run(&args),
+        Verb::Compare(args) => verbs::compare::run(&args),
+        Verb::Recommend(args) => verbs::recommend::run(&args),
         Verb::Quantize(args) => verbs::quantize::run(&args, configs),
         Verb::Inspect(args) => verbs::inspect::run(&args, configs),
         Verb::Eval(args) => verbs::eval::run(&args, configs),

@@ -41,8 +41,7 @@ fn a_run_stores_costs_and_a_report_shows_them() {
     let output = run(quantbench(folder.path()).args(["report", "o"]));
     assert!(output.status.success(), "{}", stderr(&output));
     let text = std::fs::read_to_string(dir.join("report/report.md")).unwrap();
-    for part in ["## What the target changes", "### systolic-ws-64: cost\\_modelled", "cannot run"]
-    {
+    for part in ["## What the target changes", "### systolic-ws-64: cost_modelled", "cannot run"] {
         assert!(text.contains(part), "no {part:?} in the report");
     }
     assert!(dir.join("report/figures/roofline-bitfusion.svg").exists());
@@ -70,4 +69,37 @@ fn a_damaged_cost_row_is_named_and_left_out() {
     assert!(stderr(&output).contains(warning), "{}", stderr(&output));
     let output = run(quantbench(folder.path()).args(["cost", "--run", "nowhere"]));
     assert_error(&output, 2, &["nowhere"]);
+}
+
+#[test]
+fn two_folders_are_compared_and_a_choice_is_recommended() {
+    if !runtime_is_here() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "s.yaml", SURVEY);
+    for out in ["a", "b"] {
+        let only = ["--images", "64", "--only", "method=minmax", "--out", out];
+        let output = run(quantbench(folder.path()).args(["run", "s.yaml"]).args(only));
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    let check = |more: &[&str]| {
+        run(quantbench(folder.path()).args(["compare", "a", "b", "--check"]).args(more))
+    };
+    let output = check(&[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    // One cell less in one of them: exit code 4, but nothing beyond noise.
+    let rows = folder.path().join("b/rows");
+    let quantized = std::fs::read_dir(&rows).unwrap().map(|e| e.unwrap().path());
+    let mut quantized = quantized.filter(|p| std::fs::read_to_string(p).unwrap().contains("w4a4"));
+    std::fs::remove_file(quantized.next().unwrap()).unwrap();
+    assert_eq!(check(&[]).status.code(), Some(4));
+    assert_eq!(check(&["--beyond-noise"]).status.code(), Some(0));
+    assert_error(&run(quantbench(folder.path()).args(["compare", "a", "c"])), 2, &["c"]);
+    let ask = |more: &[&str]| run(quantbench(folder.path()).args(["recommend", "a"]).args(more));
+    let output = ask(&["--profile", "bitfusion", "--data", "unlabelled"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("minmax"));
+    assert_error(&ask(&["--size-kib", "1"]), 2, &["nothing fits the limits", "--size-kib 2"]);
+    assert_error(&ask(&["--profile", "bitfusio"]), 2, &["did you mean \"bitfusion\"?"]);
 }

@@ -71,13 +71,23 @@ impl<'a> Findings<'a> {
     /// # Errors
     /// [`ReportError::NoRows`], [`ReportError::OtherSchema`] or a figure that cannot be drawn.
     pub fn with(stored: &Stored<'a>) -> Result<Self, ReportError> {
+        let mut findings = Self::without_figures(stored)?;
+        let Self { groups, targets, comparisons, .. } = &findings;
+        findings.figures = Figure::all(groups, targets, comparisons, stored.histograms)?;
+        Ok(findings)
+    }
+
+    /// Derives everything but figures, which take most of the time.
+    ///
+    /// # Errors
+    /// As [`Findings::with`], but for drawing.
+    pub fn without_figures(stored: &Stored<'a>) -> Result<Self, ReportError> {
         let (marked, mut warnings) = usable(stored.rows)?;
         let mut groups = Groups::of(&marked);
         compare(&mut groups, stored.evaluations);
         let targets = targets(&groups, stored.costs);
         let comparisons = comparisons(&groups, Reported::builtin()?);
         let tables = tables(&groups, &targets, &comparisons);
-        let figures = Figure::all(&groups, &targets, &comparisons, stored.histograms)?;
         let provenance = Provenance::of(&marked);
         let failures = failures(&groups);
         let withheld = withheld(&groups);
@@ -103,7 +113,7 @@ impl<'a> Findings<'a> {
             targets,
             comparisons,
             tables,
-            figures,
+            figures: Vec::new(),
             failures,
             withheld,
             cards: stored.cards,

@@ -9,12 +9,14 @@
 //! This crate reads no model, no data, no file and no clock, and knows no runtime, so that the same
 //! rows give the same bytes anywhere.
 
+pub mod compare;
 pub mod figures;
 pub mod findings;
 pub mod format;
 pub mod group;
 pub mod paired;
 pub mod provenance;
+pub mod recommend;
 pub mod schema;
 pub mod select;
 pub mod stats;

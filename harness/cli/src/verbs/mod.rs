@@ -1,5 +1,6 @@
 //! One verb, one file.
 
+pub mod compare;
 pub mod completions;
 pub mod cost;
 pub mod doctor;
@@ -10,6 +11,7 @@ pub mod inspect;
 pub mod list;
 pub mod plan;
 pub mod quantize;
+pub mod recommend;
 pub mod report;
 pub mod run;
 pub mod schema;

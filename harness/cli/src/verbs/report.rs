@@ -4,26 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use quantbench_core::Card;
-use quantbench_report::{Evaluations, Stored};
+use quantbench_report::Stored;
 use quantbench_runner::{Store, Survey, write_atomic};
 
 use crate::args::ReportArgs;
 use crate::context;
 use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
-
-/// The predictions of a run folder.
-struct Kept<'s>(&'s Store);
-
-impl Evaluations for Kept<'_> {
-    fn classes(&self, eval: &str) -> Option<Vec<u16>> {
-        self.0.predictions(eval)
-    }
-
-    fn labels(&self, test_data: &str) -> Option<Vec<u16>> {
-        self.0.labels(test_data)
-    }
-}
 
 /// Reads the rows, makes the report, writes its files one by one, each whole or not at all.
 pub fn run(args: &ReportArgs) -> Outcome {
@@ -46,7 +33,7 @@ pub fn run(args: &ReportArgs) -> Outcome {
     known.extend(unread.iter().map(|bad| {
         format!("{} is left out, because it is no cost row: {}.", name(&bad.file), bad.reason)
     }));
-    let kept = Kept(&store);
+    let kept = context::Kept(std::slice::from_ref(&store));
     let cards: Vec<&Card> = quantbench_methods::ALL.iter().map(|m| m.card()).collect();
     let paper = match &args.survey {
         Some(file) => Some(Survey::load(file).or_usage()?.paper),
