@@ -47,6 +47,8 @@ pub enum Verb {
     Report(ReportArgs),
     /// Show what changed between two run folders, and whether by more than chance
     Compare(CompareArgs),
+    /// Make one page over all run folders of a folder, with where they stand against the literature
+    Index(IndexArgs),
     /// Say which methods to use within limits, with the evidence, and what the next step costs
     Recommend(RecommendArgs),
     /// Quantize one model with one method into an ONNX file
@@ -197,6 +199,16 @@ pub struct CompareArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `index`.
+#[derive(Debug, Args)]
+pub struct IndexArgs {
+    /// Folder of run folders, such as results/published
+    pub dir: PathBuf,
+    /// File to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `recommend`.
@@ -361,6 +373,18 @@ pub struct CostArgs {
     /// Run folder: store the cost of each of its artefacts on each target beside its rows
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "artefact", "weights", "activations", "layers", "json"])]
     pub run: Option<PathBuf>,
+    /// With --run: measure latency on this machine beside FP32, as the cost of --profile x86-native
+    #[arg(long, requires = "run")]
+    pub measure: bool,
+    /// With --measure: images per inference
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
+    pub batch: u16,
+    /// With --measure: threads of the runtime
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: u16,
+    /// With --measure: measured rounds
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "measure", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
     /// Target, see `list profiles`, or a path to a profile; may be repeated [default: all that
     /// have a model]
     #[arg(long, value_name = "NAME|FILE")]

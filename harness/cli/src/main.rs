@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Verb::Report(args) => verbs::report::run(&args),
         Verb::Compare(args) => verbs::compare::run(&args),
         Verb::Recommend(args) => verbs::recommend::run(&args),
+        Verb::Index(args) => verbs::index::run(&args),
         Verb::Quantize(args) => verbs::quantize::run(&args, configs),
         Verb::Inspect(args) => verbs::inspect::run(&args, configs),
         Verb::Eval(args) => verbs::eval::run(&args, configs),

@@ -117,7 +117,7 @@ pub enum ProfileError {
     },
 }
 
-const BUILTIN: [(&str, &str); 13] = [
+const BUILTIN: [(&str, &str); 14] = [
     ("arm-neon.yaml", include_str!("../../../configs/hardware/arm-neon.yaml")),
     ("bismo.yaml", include_str!("../../../configs/hardware/bismo.yaml")),
     ("bitfusion.yaml", include_str!("../../../configs/hardware/bitfusion.yaml")),
@@ -131,6 +131,7 @@ const BUILTIN: [(&str, &str); 13] = [
     ("systolic-os-32.yaml", include_str!("../../../configs/hardware/systolic-os-32.yaml")),
     ("systolic-ws-64.yaml", include_str!("../../../configs/hardware/systolic-ws-64.yaml")),
     ("x86-avx2.yaml", include_str!("../../../configs/hardware/x86-avx2.yaml")),
+    ("x86-native.yaml", include_str!("../../../configs/hardware/x86-native.yaml")),
 ];
 
 impl Profile {

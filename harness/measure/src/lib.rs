@@ -1,4 +1,5 @@
-//! What this machine is, and what a piece of work costs on it: wall time, CPU time, memory.
+//! What this machine is, and what a piece of work costs on it: wall time, CPU time, memory,
+//! latency.
 //!
 //! Takes nothing and gives [`Machine`](quantbench_core::row::Machine) and
 //! [`MethodCost`](quantbench_core::row::MethodCost), the observed part of a row.
@@ -8,6 +9,7 @@
 
 mod children;
 mod isa;
+mod latency;
 mod machine;
 mod meter;
 mod procfs;
@@ -15,5 +17,7 @@ mod sys;
 
 pub use children::{Children, children};
 pub use isa::{isa_class, isa_features};
+pub use latency::{Repeats, Timed, interleaved};
 pub use machine::machine;
 pub use meter::Meter;
+pub use procfs::load;

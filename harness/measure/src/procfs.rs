@@ -34,6 +34,11 @@ pub(crate) fn cpu_name() -> Option<String> {
     name_in(&fs::read_to_string("/proc/cpuinfo").ok()?)
 }
 
+/// Mean number of runnable processes over the last minute; none where the system does not tell.
+pub fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
 /// Frequency governor of the first CPU; virtual machines often have none.
 pub(crate) fn governor() -> Option<String> {
     let text = fs::read_to_string("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").ok()?;

@@ -14,6 +14,7 @@ pub mod figures;
 pub mod findings;
 pub mod format;
 pub mod group;
+pub mod index;
 pub mod paired;
 pub mod provenance;
 pub mod recommend;

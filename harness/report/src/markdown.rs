@@ -178,7 +178,7 @@ fn list(text: &mut String, title: &str, items: &[String]) {
 }
 
 /// Makes a name or sentence inert: no markup, no table separator, one line.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::new();
     for c in text.chars() {
         match c {

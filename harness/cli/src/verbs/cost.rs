@@ -9,7 +9,8 @@ use quantbench_graph::{Artefact, Graph, decode, read_qdq};
 use quantbench_hardware::{
     Bound, CostError, Level, ModelledCost, ModelledLayer, Profile, Roofline, Totals, Workload,
 };
-use quantbench_runner::{Catalog, Costed, Store};
+use quantbench_measure::Repeats;
+use quantbench_runner::{Catalog, Costed, Measuring, Store};
 use serde_json::json;
 
 use crate::args::CostArgs;
@@ -23,6 +24,9 @@ const DEFAULT_BITS: u8 = 8;
 /// Costs the model on every target that is named, or on all, and prints tables.
 pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
     let catalog = context::catalog(configs)?;
+    if let (Some(dir), true) = (&args.run, args.measure) {
+        return measure(args, &Store::open(dir).or_usage()?, &catalog);
+    }
     let profiles = profiles(&args.profile, &catalog)?;
     if let Some(dir) = &args.run {
         let store = Store::open(dir).or_usage()?;
@@ -62,14 +66,62 @@ pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
     Ok(Exit::Done)
 }
 
+/// The profile under which latencies of the CPU as it is are stored.
+const NATIVE: &str = "x86-native";
+
+/// Measures the artefacts of a run folder on this machine.
+fn measure(args: &CostArgs, store: &Store, catalog: &Catalog) -> Outcome {
+    let name = match args.profile.as_slice() {
+        [] => NATIVE,
+        [one] if one == NATIVE => NATIVE,
+        _ => {
+            return Err(anyhow!(
+                "--measure: only {NATIVE}, the CPU with its instructions as they are, can be \
+                 measured; leave --profile out"
+            ))
+            .or_usage();
+        }
+    };
+    if !cfg!(target_arch = "x86_64") {
+        return Err(anyhow!("--measure: {name} needs an x86-64 CPU")).or_usage();
+    }
+    let how = Measuring {
+        profile: catalog.profile(name).or_usage()?,
+        batch: args.batch.into(),
+        threads: args.threads.into(),
+        repeats: Repeats { warm_up: 1 + args.rounds as usize / 10, rounds: args.rounds as usize },
+        command: &std::env::args().collect::<Vec<_>>().join(" "),
+        commit: env!("QUANTBENCH_COMMIT"),
+    };
+    if let Some(load) = quantbench_measure::load().filter(|load| *load > 0.5) {
+        out::say(&format!(
+            "warning: {load} processes were running over the last minute; latencies need a machine \
+             that does nothing else"
+        ));
+    }
+    let roots = DataRoots::from_env();
+    let costed = quantbench_runner::measure_artefacts(store, catalog, &roots, &how, &mut |what| {
+        out::say(what);
+    })
+    .or_failed()?;
+    say_costed(costed, store);
+    Ok(Exit::Done)
+}
+
 /// Stores the cost of a run folder's artefacts on each profile, and says what became of them.
 pub(super) fn store_costs(store: &Store, profiles: &[&Profile]) -> Result<(), Failure> {
     let command = std::env::args().collect::<Vec<_>>().join(" ");
     let commit = env!("QUANTBENCH_COMMIT");
-    let Costed { written, kept, without_artefact } =
+    let costed =
         quantbench_runner::cost_artefacts(store, profiles, &command, commit).or_failed()?;
+    say_costed(costed, store);
+    Ok(())
+}
+
+fn say_costed(costed: Costed, store: &Store) {
+    let Costed { written, kept, without_artefact } = costed;
     if written + kept + without_artefact == 0 {
-        return Ok(());
+        return;
     }
     let mut text = format!("costs: {written} stored now, {kept} were there");
     if without_artefact > 0 {
@@ -81,7 +133,6 @@ pub(super) fn store_costs(store: &Store, profiles: &[&Profile]) -> Result<(), Fa
         );
     }
     out::say(&text);
-    Ok(())
 }
 
 /// The targets that are named, or all that have a model.

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod fetch;
+pub mod index;
 pub mod inspect;
 pub mod list;
 pub mod plan;

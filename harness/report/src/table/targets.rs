@@ -110,12 +110,15 @@ fn fields(group: &Group<'_>, entry: &Entry<'_>, fronts: &[&str], notes: &mut Not
             None => milliseconds,
         }
     });
+    let measured = entry.example.filter(|result| result.spread.is_some());
+    let remarks = measured.map_or(&[][..], |result| result.notes.as_slice());
+    let marks = remarks.iter().map(|note| notes.mark(&format!("{note}."))).collect();
     vec![
         group.series.clone().into(),
         group.widths().into(),
         of(accuracy.map(|s| two(s.acc_simulated_pct.mean))),
         of(accuracy.filter(|_| !group.is_fp32()).map(|s| two(s.drop_points))),
-        of(time),
+        Field { marks, ..of(time) },
         of(cost.and_then(|c| Some(digits(c.joules? * 1e3)))),
         of(cost.map(|c| two(c.speed_up))),
         of(cost.and_then(|c| Some(two(c.ceiling?)))),
