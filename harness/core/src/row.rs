@@ -241,6 +241,10 @@ pub struct Observed {
     pub machine: Machine,
     /// Version of the runtime library.
     pub runtime: String,
+    /// How its 8-bit kernels added byte products, by a probe in the same process: `exact` or
+    /// `saturating`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub byte_products: Option<String>,
     /// Version of quantbench.
     pub quantbench: String,
     /// Commit that the binary was built from, with `+dirty` if the tree was changed.

@@ -13,6 +13,12 @@ const REMEDY: &str = "run scripts/fetch-runtime, or set ORT_DYLIB_PATH to the li
 /// There is no usable ONNX Runtime library. A caller ends with "something is missing here".
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RuntimeError {
+    /// It cannot be held to a smaller instruction set.
+    #[error("ONNX Runtime cannot be capped: {reason}")]
+    Cap {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// No library anywhere.
     #[error(
         "no ONNX Runtime library: ORT_DYLIB_PATH is not set and there is no libonnxruntime in \

@@ -8,6 +8,7 @@
 //! its results do not depend on the number of threads.
 
 pub mod autodiff;
+pub mod cap;
 mod engine;
 mod error;
 mod evaluate;
@@ -16,6 +17,7 @@ mod library;
 mod locate;
 pub mod packed;
 mod part;
+mod probe;
 mod runtime;
 mod session;
 mod stream;
@@ -29,5 +31,6 @@ pub use error::{EngineError, RuntimeError};
 pub use evaluate::{Evaluation, evaluate};
 pub use integer::count_integer_layers;
 pub use part::{Feed, Part};
+pub use probe::{ByteProducts, byte_products};
 pub use runtime::Runtime;
 pub use session::{Each, Optimisation, Options, Session};

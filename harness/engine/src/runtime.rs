@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::cap;
 use crate::error::{RuntimeError, one_line};
 use crate::library;
 
@@ -77,7 +78,10 @@ impl Runtime {
 
     fn start(path: &Path) -> Result<Runtime, RuntimeError> {
         // `ort` reads a relative path from the executable's folder; ours is from the current one.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        if cap::asked()? {
+            path = cap::capped(&path)?;
+        }
         let checked = library::check(&path)?;
         let failed =
             |reason: String| RuntimeError::Start { path: path.clone(), reason: one_line(&reason) };

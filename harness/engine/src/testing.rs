@@ -75,7 +75,7 @@ impl LabelledSource for Values {
 }
 
 /// Numbers between -1 and 1.
-fn random(n: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut random = Rng::from_parts(&["engine tests", &seed.to_string()]);
     (0..n).map(|_| random.below(2001) as f32 / 1000.0 - 1.0).collect()
 }

@@ -8,7 +8,9 @@ use quantbench_core::rng::Rng;
 use quantbench_core::row::{FP32, Row, Status};
 use quantbench_core::{CostKind, CostRow, Tensor};
 use quantbench_datasets::DataRoots;
-use quantbench_engine::{Optimisation, Options, Runtime, Session, count_integer_layers};
+use quantbench_engine::{
+    Optimisation, Options, Runtime, Session, byte_products, count_integer_layers,
+};
 use quantbench_graph::{Artefact, Dim, ExportOptions, Graph, decode, export};
 use quantbench_hardware::{Profile, Work, Workload};
 use quantbench_measure::{Repeats, Timed, interleaved, isa_class, load, machine};
@@ -145,12 +147,12 @@ impl Measuring<'_> {
 fn measure(
     runtime: &'static Runtime,
     row: &Row,
-    bytes: &[u8],
+    packed: &[u8],
     reference: &Reference,
     how: &Measuring<'_>,
 ) -> Result<Vec<CostRow>, WorkError> {
     let label = format!("{} on {}", row.cell.method, row.cell.model);
-    let artefact = decode(bytes, &label)?;
+    let artefact = decode(packed, &label)?;
     let options = Options { threads: how.threads, optimisation: Optimisation::All };
     let observed = CostObserved {
         machine: machine(),
@@ -160,6 +162,7 @@ fn measure(
         finished: now(),
         command: how.command.to_string(),
     };
+    let bytes = byte_products(runtime)?;
     let make = |artefact: &str, result: Result<CostResult, String>| {
         let (result, reason) = result.map_or_else(|no| (None, Some(no)), |yes| (Some(yes), None));
         CostRow {
@@ -169,7 +172,7 @@ fn measure(
             model: row.cell.model.clone(),
             profile: how.profile.name.clone(),
             kind: CostKind::Measured,
-            by: format!("ONNX Runtime {}, {}", runtime.version(), isa_class()),
+            by: format!("ONNX Runtime {}, {}, bytes {bytes}", runtime.version(), isa_class()),
             result,
             reason,
             observed: observed.clone(),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use quantbench_datasets::DataRoots;
+use quantbench_engine::cap;
 use quantbench_graph::{Artefact, Graph, decode, read_qdq};
 use quantbench_hardware::{
     Bound, CostError, Level, ModelledCost, ModelledLayer, Profile, Roofline, Totals, Workload,
@@ -66,22 +67,24 @@ pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// The profile under which latencies of the CPU as it is are stored.
+/// The profiles under which latencies are stored: the CPU as it is, and held to AVX2.
 const NATIVE: &str = "x86-native";
+const CAPPED: &str = "x86-avx2";
 
 /// Measures the artefacts of a run folder on this machine.
 fn measure(args: &CostArgs, store: &Store, catalog: &Catalog) -> Outcome {
-    let name = match args.profile.as_slice() {
-        [] => NATIVE,
-        [one] if one == NATIVE => NATIVE,
-        _ => {
-            return Err(anyhow!(
-                "--measure: only {NATIVE}, the CPU with its instructions as they are, can be \
-                 measured; leave --profile out"
-            ))
-            .or_usage();
-        }
-    };
+    let capped = cap::asked().or_usage()?;
+    let name = if capped { CAPPED } else { NATIVE };
+    if args.profile.iter().any(|asked| asked != name) {
+        return Err(anyhow!(
+            "--measure: {} cannot be measured by this process; expected {name}, or no --profile \
+             ({CAPPED} needs {}={}, {NATIVE} no such variable)",
+            args.profile.join(", "),
+            cap::ISA_VARIABLE,
+            cap::AVX2,
+        ))
+        .or_usage();
+    }
     if !cfg!(target_arch = "x86_64") {
         return Err(anyhow!("--measure: {name} needs an x86-64 CPU")).or_usage();
     }

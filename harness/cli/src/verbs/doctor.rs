@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use quantbench_datasets::{DataError, DataRoots, DatasetManifest, Part};
-use quantbench_engine::Runtime;
+use quantbench_engine::{Runtime, byte_products};
 
 use crate::context;
 use crate::exit::{Exit, Outcome};
@@ -16,11 +16,20 @@ use crate::out;
 pub fn run(configs: Option<&Path>) -> Outcome {
     let (mut missing, mut damaged) = (false, false);
     match Runtime::load() {
-        Ok(runtime) => out::line(&format!(
-            "ok       ONNX Runtime {} at {}",
-            runtime.version(),
-            runtime.path().display()
-        ))?,
+        Ok(runtime) => {
+            out::line(&format!(
+                "ok       ONNX Runtime {} at {}",
+                runtime.version(),
+                runtime.path().display()
+            ))?;
+            match byte_products(runtime) {
+                Ok(found) => out::line(&format!(
+                    "ok       8-bit kernels of {}: byte products are {found}",
+                    quantbench_measure::isa_class()
+                ))?,
+                Err(error) => out::line(&format!("missing  8-bit kernels: {error}"))?,
+            }
+        }
         Err(error) => {
             missing = true;
             out::line(&format!("missing  ONNX Runtime: {error}"))?;

@@ -11,7 +11,7 @@ use quantbench_core::row::{
     Accuracy, Deployed, FP32, Gate, Observed, ResultPart, Row, SCHEMA, Status,
 };
 use quantbench_datasets::{Images, Part, load};
-use quantbench_engine::{Optimisation, Runtime, count_integer_layers};
+use quantbench_engine::{Optimisation, Runtime, byte_products, count_integer_layers};
 use quantbench_graph::{
     Artefact, Graph, allocation, bit_operations, decode, mean_weight_bits, sizes,
 };
@@ -66,6 +66,7 @@ pub(super) struct Work<'w, 'p> {
 impl Work<'_, '_> {
     fn result(&mut self, observed: &mut Observed) -> Result<ResultPart, WorkError> {
         let runtime = self.runtime()?;
+        observed.byte_products = Some(byte_products(runtime)?.to_string());
         let model = self.order.model.bytes(&self.order.roots())?;
         let images = self.test_images()?;
         let (fp32, seconds) = self.fp32(runtime, &model, &images)?;
