@@ -116,3 +116,15 @@ fn methods_touch_no_file_clock_network_or_environment() {
         }
     }
 }
+
+#[test]
+fn budgets_are_the_defaults_of_the_cards() {
+    for budget in &quantbench_reported::Reported::builtin().unwrap().budgets {
+        let card = quantbench_methods::ALL.iter().map(|m| m.card());
+        let card = card.into_iter().find(|card| card.name == budget.method);
+        let card = card.unwrap_or_else(|| panic!("no method {}", budget.method));
+        let params = card.resolve(&quantbench_core::Params::new()).unwrap();
+        let found = &params[budget.parameter.as_str()];
+        assert_eq!(*found, quantbench_core::ParamValue::Int(budget.value), "{}", budget.method);
+    }
+}
