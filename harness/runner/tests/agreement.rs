@@ -12,7 +12,7 @@ use quantbench_runner::plan::here::Here;
 use quantbench_runner::{Catalog, EvaluateRequest, QuantizeRequest, evaluate_file, quantize_one};
 
 /// Test images that are looked at.
-const IMAGES: usize = 500;
+const IMAGES: usize = 1000;
 
 /// A calibrated grid, and levels of every kind that training has: tables of whole numbers, tables
 /// per channel, thresholds of their own. Training itself is as short as can be.
@@ -58,7 +58,7 @@ fn the_runtime_and_the_engine_agree_to_a_tenth_of_a_point() {
                     image: ImageRule::Fp32,
                     ..Spec::from_widths("w4a4".parse().unwrap())
                 },
-                images: 128,
+                images: 512,
                 draw: 0,
                 seed: 0,
                 portable: false,
@@ -66,7 +66,8 @@ fn the_runtime_and_the_engine_agree_to_a_tenth_of_a_point() {
             };
             let mut quiet = |_: usize, _: usize, _: &str| {};
             let never = AtomicBool::new(false);
-            let made = quantize_one(&request, &here.roots, &mut quiet, &never).unwrap();
+            let made = quantize_one(&request, &here.roots, &mut quiet, &never);
+            let made = made.unwrap_or_else(|e| panic!("{name} {method}: {e}"));
             let evaluated = evaluate_file(
                 &EvaluateRequest {
                     model: &made.onnx,

@@ -45,7 +45,9 @@ fn full(kind: Kind) -> &'static str {
              calibration: {images: [8, 32], draws: [0]}\nspecs:\n  - w8a8\n  \
              - {bits: w4a4, sites: academic, image: same, first_last: 8bit, exclude: [a], layer_bits: {b: w8a4}}\n\
              calibration: {images: 64, draws: [0, 1]}\nseeds: [0]\nprofiles: [x86-avx2]\n\
-             deployed: auto\nevaluation: {batch: 64}\nhistograms: true\n"
+             deployed: auto\nevaluation: {batch: 64}\nhistograms: true\n\
+             report: {tables: [{caption: t, families: [data-free], models: [resnet-shapes10], methods: [minmax], widths: \
+             [w4a4], columns: [drop]}], figures: [cost]}\n"
         }
     }
 }
@@ -192,9 +194,9 @@ fn the_parsers_know_the_words_of_the_schemas_and_no_others() {
         }
     }
     assert_eq!(
-        words, 19,
-        "three times sites, image, first_last; family; deployed; loader; interpolation; profile; \
-         of cost models dataflow, depthwise, partial sums, design"
+        words, 21,
+        "three times sites, image, first_last; family; deployed; families and columns of a table; \
+         loader; interpolation; profile; of cost models dataflow, depthwise, partial sums, design"
     );
 }
 
