@@ -14,12 +14,15 @@ use quantbench_runner::{Catalog, EvaluateRequest, QuantizeRequest, evaluate_file
 /// Test images that are looked at.
 const IMAGES: usize = 1000;
 
+/// Of them, those that may be classified otherwise.
+const MOST: u64 = 3;
+
 /// A calibrated grid, and levels of every kind that training has: tables of whole numbers, tables
 /// per channel, thresholds of their own. Training itself is as short as can be.
 const METHODS: [&str; 5] = ["minmax", "apot", "dorefa", "lq-nets", "qil"];
 
 #[test]
-fn the_runtime_and_the_engine_agree_to_a_tenth_of_a_point() {
+fn the_runtime_and_the_engine_agree_on_all_but_a_few_images_of_a_thousand() {
     let here = Here::look();
     if let Err(reason) = &here.runtime {
         eprintln!("skipped: {reason}");
@@ -96,10 +99,10 @@ fn the_runtime_and_the_engine_agree_to_a_tenth_of_a_point() {
                 }
             }
             let theirs = evaluated.accuracy.correct;
-            let off = 100.0 * right.abs_diff(theirs) as f64 / count as f64;
             let text = format!("{name} {method}: {right} and {theirs} of {count}, {same} alike");
             println!("{text}");
-            assert!(off <= 0.1 + 1e-9, "{text}");
+            // Sums in another order put a few numbers on other sides of their thresholds.
+            assert!(right.abs_diff(theirs) <= MOST && same + MOST >= count as u64, "{text}");
         }
     }
 }
