@@ -11,6 +11,7 @@ use crate::format;
 use crate::group::{Groups, Withheld};
 use crate::paired::compare;
 use crate::provenance::Provenance;
+use crate::ranks::{Ranking, rankings};
 use crate::select::{Marked, select};
 use crate::table::{Tables, tables};
 use crate::targets::{Target, targets};
@@ -39,6 +40,8 @@ pub struct Findings<'a> {
     pub targets: Vec<Target<'a>>,
     /// Reported beside reproduced.
     pub comparisons: Vec<Comparison<'static>>,
+    /// Methods ranked over models, at each question.
+    pub rankings: Vec<Ranking>,
     /// Tables of the groups.
     pub tables: Tables,
     /// Figures, in the order of their kinds.
@@ -72,8 +75,8 @@ impl<'a> Findings<'a> {
     /// [`ReportError::NoRows`], [`ReportError::OtherSchema`] or a figure that cannot be drawn.
     pub fn with(stored: &Stored<'a>) -> Result<Self, ReportError> {
         let mut findings = Self::without_figures(stored)?;
-        let Self { groups, targets, comparisons, .. } = &findings;
-        findings.figures = Figure::all(groups, targets, comparisons, stored.histograms)?;
+        let Self { groups, targets, comparisons, rankings, .. } = &findings;
+        findings.figures = Figure::all(groups, targets, comparisons, rankings, stored.histograms)?;
         Ok(findings)
     }
 
@@ -87,6 +90,7 @@ impl<'a> Findings<'a> {
         compare(&mut groups, stored.evaluations);
         let targets = targets(&groups, stored.costs);
         let comparisons = comparisons(&groups, Reported::builtin()?);
+        let rankings = rankings(&groups);
         let tables = tables(&groups, &targets, &comparisons);
         let provenance = Provenance::of(&marked);
         let failures = failures(&groups);
@@ -112,6 +116,7 @@ impl<'a> Findings<'a> {
             groups,
             targets,
             comparisons,
+            rankings,
             tables,
             figures: Vec::new(),
             failures,

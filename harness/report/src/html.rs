@@ -112,6 +112,7 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
         remarks_head => REMARKS,
         overall => view(&findings.tables.overall),
         calibration => findings.tables.calibration.as_ref().map(view),
+        no_ranks => crate::ranks::why_not(&findings.rankings),
         reported => findings.tables.reported.as_ref().map(view),
         choices => findings.tables.choices.as_ref().map(view),
         targets => findings.tables.targets.iter().map(view).collect::<Vec<_>>(),

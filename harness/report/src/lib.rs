@@ -17,6 +17,7 @@ pub mod group;
 pub mod index;
 pub mod paired;
 pub mod provenance;
+pub mod ranks;
 pub mod recommend;
 pub mod schema;
 pub mod select;
@@ -32,6 +33,7 @@ mod html;
 mod label;
 mod latex;
 mod markdown;
+mod method_pages;
 mod parquet;
 mod protocol;
 mod terminal;
@@ -60,6 +62,7 @@ pub const OUTPUTS: &[Output] = &[
     Output { name: "html", files: html::files },
     Output { name: "latex", files: latex::files },
     Output { name: "markdown", files: markdown::files },
+    Output { name: "methods", files: method_pages::files },
     Output { name: "parquet", files: parquet::files },
 ];
 
@@ -159,8 +162,8 @@ pub fn build_with(stored: &Stored<'_>) -> Result<Report, ReportError> {
 }
 
 impl Report {
-    /// The files: `report.md`, `report.html`, `report` and `rows` as CSV and Parquet, and
-    /// `figures/*` as SVG and PNG.
+    /// The files: `report.md`, `report.html`, `report`, `rows`, `reported` and `costs` as CSV and
+    /// Parquet, `figures/*` as SVG and PNG, `latex/*`, and `methods/*.md`.
     pub fn files(&self) -> Vec<File> {
         self.files.clone()
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::figures::{Figure, KINDS};
 use crate::findings::Findings;
 use crate::format::NONE;
+use crate::ranks::why_not;
 use crate::table::{Field, REMARKS, Table, intervals};
 use crate::{File, ReportError};
 
@@ -26,6 +27,9 @@ fn render(findings: &Findings<'_>) -> String {
         let _ = writeln!(text, "## {}\n", reported.title);
         table(&mut text, reported);
         remarks(&mut text, "Without a number beside them:", &reported.remarks);
+    }
+    if let Some(why) = why_not(&findings.rankings) {
+        let _ = writeln!(text, "{why}\n");
     }
     figures(&mut text, &findings.figures);
     for (_, accuracy, cost) in &findings.tables.families {

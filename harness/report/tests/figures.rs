@@ -23,12 +23,20 @@ fn every_kind_has_a_name_and_some_survey_shows_it() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), KINDS.len());
+    let over: Vec<_> = ["a", "b", "c", "d", "e", "f"]
+        .into_iter()
+        .flat_map(|m| {
+            let one = |name, correct| row(m, name, Family::DataFree, "w4a4", correct);
+            [fp32(m, 9173), one("x", 9000), one("y", 8000)]
+        })
+        .collect();
+    let over = rows(over);
     let beside = rows(vec![
         fp32("resnet20-cifar10", 9173),
         row("resnet20-cifar10", "apot", Family::DataDependent, "w4a4", 9100),
     ]);
     for kind in KINDS {
-        let shown = [survey(), curve(), beside.clone()]
+        let shown = [survey(), curve(), beside.clone(), over.clone()]
             .iter()
             .any(|rows| !figures(rows, kind.name).is_empty());
         assert!(shown, "no survey shows {}", kind.name);
@@ -171,4 +179,30 @@ fn histograms_without_a_row_are_ignored() {
     let findings =
         Findings::with(&Stored { rows: &rows, histograms: &stray, ..Stored::default() }).unwrap();
     assert!(findings.figures.iter().all(|f| f.kind != "histograms"));
+}
+
+#[test]
+fn methods_are_ranked_from_six_models_on_and_else_it_is_said_why_not() {
+    let models = |n: usize| {
+        let mut made = Vec::new();
+        for (i, name) in ["a", "b", "c", "d", "e", "f"].into_iter().take(n).enumerate() {
+            let step = 10 * i as u64;
+            made.push(fp32(name, 9173));
+            for (method, correct) in [("good", 9100), ("fair", 9000), ("bad", 8000)] {
+                made.push(row(name, method, Family::DataFree, "w4a4", correct - step));
+            }
+        }
+        rows(made)
+    };
+    let (six, five) = (models(6), models(5));
+    let drawn = figures(&six, "ranks");
+    assert_eq!(drawn.len(), 1);
+    assert!(drawn[0].svg.contains("good 1.00") && drawn[0].caption.contains("over 6 models"));
+    assert!(figures(&five, "ranks").is_empty());
+    let report = quantbench_report::build(&five).unwrap();
+    let why = "are not compared: the methods share 5 models; from 6 on";
+    assert!(file(&report, "report.md").contains(why));
+    assert!(
+        !file(&quantbench_report::build(&six).unwrap(), "report.md").contains("are not compared")
+    );
 }

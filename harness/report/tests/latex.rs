@@ -22,7 +22,7 @@ static CARD: Card = Card {
     granularity: "",
     stochastic: false,
     params: &[],
-    departures: &[],
+    departures: &["rounds half to even"],
 };
 
 fn files(rows: &[Row], paper: Option<&Paper>) -> Vec<(String, Vec<u8>)> {
@@ -133,4 +133,20 @@ fn tex_takes_every_table_and_figure() {
         assert!(done.success(), "{errors:?}");
         assert!(std::fs::read(folder.path().join("report.pdf")).unwrap().starts_with(b"%PDF"));
     }
+}
+
+#[test]
+fn a_method_has_a_page_with_its_card_results_and_departures() {
+    let made = files(&three(), None);
+    let page = text(&made, "methods/squant.md");
+    for part in [
+        "# squant\n",
+        "- paper: C. Guo et al.",
+        "| m | W4A4 | clip=1 | 1 | 90.00 | 1.73 |",
+        "not comparable: it is not known which architecture",
+        "- rounds half to even",
+    ] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    assert!(!made.iter().any(|(name, _)| name == "methods/dfq.md"), "its card is not known");
 }

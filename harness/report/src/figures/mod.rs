@@ -18,6 +18,7 @@ mod histograms;
 pub mod layout;
 mod paint;
 pub mod points;
+mod ranks;
 mod reported;
 mod roofline;
 pub mod scale;
@@ -29,6 +30,7 @@ use quantbench_core::Histograms;
 use crate::findings::Findings;
 use crate::format;
 use crate::group::{Group, Groups};
+use crate::ranks::Ranking;
 use crate::stats::OVER_DRAWS;
 use crate::targets::Target;
 use crate::verdict::matching::Comparison;
@@ -65,6 +67,7 @@ pub const KINDS: &[Kind] = &[
         make: calibration::figures,
     },
     Kind { name: "draws", heading: "Spread over draws", make: draws::figures },
+    Kind { name: "ranks", heading: "Ranks over models", make: ranks::figures },
     Kind { name: "allocation", heading: "Bits per layer", make: allocation::figures },
     Kind { name: "front", heading: "Pareto fronts of the allocations", make: front::figures },
     Kind {
@@ -80,6 +83,7 @@ struct Sources<'a> {
     styles: &'a Styles,
     targets: &'a [Target<'a>],
     comparisons: &'a [Comparison<'a>],
+    rankings: &'a [Ranking],
     histograms: &'a [Histograms],
 }
 
@@ -128,10 +132,12 @@ impl Figure {
         groups: &Groups<'_>,
         targets: &[Target<'_>],
         comparisons: &[Comparison<'_>],
+        rankings: &[Ranking],
         histograms: &[Histograms],
     ) -> Result<Vec<Self>, ReportError> {
         let styles = Styles::of(groups);
-        let sources = Sources { groups, styles: &styles, targets, comparisons, histograms };
+        let sources =
+            Sources { groups, styles: &styles, targets, comparisons, rankings, histograms };
         let mut figures: Vec<Self> = Vec::new();
         for kind in KINDS {
             for draft in (kind.make)(&sources) {
