@@ -31,7 +31,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows = fixtures::rows(made);
     let start = std::time::Instant::now();
     let report = build(&rows)?;
-    let bytes: usize = report.files().iter().map(|(_, bytes)| bytes.len()).sum();
-    println!("{} rows: {bytes} bytes in {:.2} s", rows.len(), start.elapsed().as_secs_f64());
+    let seconds = start.elapsed().as_secs_f64();
+    let mut files = report.into_files();
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    files.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.len()));
+    for (name, bytes) in files.iter().take(5) {
+        println!("{:>12} {name}", bytes.len());
+    }
+    println!("{} rows: {bytes} bytes in {:.2} s", rows.len(), seconds);
     Ok(())
 }

@@ -9,30 +9,35 @@ use crate::{File, ReportError};
 /// Makes the files.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of every entry of OUTPUTS")]
 pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
-    let groups: Vec<_> = findings.groups.groups.iter().map(columns::group).collect();
-    let rows: Vec<_> = findings.rows.iter().map(columns::row).collect();
+    let groups = findings.groups.groups.iter().map(columns::group);
+    let rows = findings.rows.iter().map(columns::row);
     let mut files = vec![
-        ("report.csv".to_string(), render(&groups).into_bytes()),
-        ("rows.csv".to_string(), render(&rows).into_bytes()),
+        ("report.csv".to_string(), render(groups).into_bytes()),
+        ("rows.csv".to_string(), render(rows).into_bytes()),
     ];
     let some =
         [("costs.csv", columns::costs(findings)), ("reported.csv", columns::reported(findings))];
     for (file, lines) in some.into_iter().filter(|(_, lines)| !lines.is_empty()) {
-        files.push((file.to_string(), render(&lines).into_bytes()));
+        files.push((file.to_string(), render(lines.into_iter()).into_bytes()));
     }
     Ok(files)
 }
 
 /// Lines by RFC 4180, with `\n` ends; the first line's names are the header of all.
-fn render(lines: &[Vec<Named>]) -> String {
+fn render(lines: impl Iterator<Item = Vec<Named>>) -> String {
     let mut text = String::new();
-    if let Some(first) = lines.first() {
-        let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
-        text += &(names.join(",") + "\n");
-    }
-    for line in lines {
-        let fields: Vec<String> = line.iter().map(|(_, value)| field(value)).collect();
-        text += &(fields.join(",") + "\n");
+    for (i, line) in lines.enumerate() {
+        if i == 0 {
+            let names: Vec<&str> = line.iter().map(|(name, _)| *name).collect();
+            text += &(names.join(",") + "\n");
+        }
+        for (column, (_, value)) in line.iter().enumerate() {
+            if column > 0 {
+                text.push(',');
+            }
+            text += &field(value);
+        }
+        text.push('\n');
     }
     text
 }

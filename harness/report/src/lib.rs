@@ -168,6 +168,11 @@ impl Report {
         self.files.clone()
     }
 
+    /// The files, without a copy.
+    pub fn into_files(self) -> Vec<File> {
+        self.files
+    }
+
     /// What the reader must know before trusting the numbers: rows left out, machines mixed.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -74,7 +74,7 @@ fn line(findings: &Findings<'_>, index: usize, group: &Group<'_>) -> String {
             (span, verdict.name().to_string())
         }
         Some(Outcome::NotComparable { nearest, reason }) => {
-            let drop = nearest.and_then(|record| record.drop_points());
+            let drop = nearest.and_then(quantbench_reported::Record::drop_points);
             (drop.map_or_else(|| NONE.to_string(), two), format!("not comparable: {reason}"))
         }
         None => (NONE.to_string(), NONE.to_string()),

@@ -12,33 +12,57 @@ use crate::findings::Findings;
 use crate::schema::{ColumnDoc, Kind, cost_columns, group_columns, reported_columns, row_columns};
 use crate::{File, ReportError};
 
+/// Lines that are held at a time: their columns take a few kilobytes each.
+const CHUNK: usize = 4096;
+
 /// Makes the files.
 pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
-    let groups: Vec<_> = findings.groups.groups.iter().map(columns::group).collect();
-    let rows: Vec<_> = findings.rows.iter().map(columns::row).collect();
-    let mut all =
-        vec![("report.parquet", groups, group_columns()), ("rows.parquet", rows, row_columns())];
-    let some = [
+    let groups = findings.groups.groups.iter().map(columns::group);
+    let rows = findings.rows.iter().map(columns::row);
+    let mut files = vec![
+        file("report.parquet", groups, &group_columns())?,
+        file("rows.parquet", rows, &row_columns())?,
+    ];
+    for (name, lines, columns) in [
         ("costs.parquet", columns::costs(findings), cost_columns()),
         ("reported.parquet", columns::reported(findings), reported_columns()),
-    ];
-    all.extend(some.into_iter().filter(|(_, lines, _)| !lines.is_empty()));
-    all.into_iter()
-        .map(|(file, lines, columns)| {
-            let bytes = write(&lines, &columns)
-                .map_err(|source| ReportError::Parquet { file, reason: source.to_string() })?;
-            Ok((file.to_string(), bytes))
-        })
-        .collect()
+    ] {
+        if !lines.is_empty() {
+            files.push(file(name, lines.into_iter(), &columns)?);
+        }
+    }
+    Ok(files)
 }
 
-fn write(lines: &[Vec<Named>], columns: &[ColumnDoc]) -> Result<Vec<u8>, PolarsError> {
-    let columns = columns.iter().enumerate().map(|(i, column)| series(lines, i, column)).collect();
-    let mut frame = DataFrame::new(columns)?;
+fn file(
+    name: &'static str,
+    lines: impl Iterator<Item = Vec<Named>>,
+    columns: &[ColumnDoc],
+) -> Result<File, ReportError> {
+    let bytes = write(lines, columns)
+        .map_err(|source| ReportError::Parquet { file: name, reason: source.to_string() })?;
+    Ok((name.to_string(), bytes))
+}
+
+fn write(
+    mut lines: impl Iterator<Item = Vec<Named>>,
+    columns: &[ColumnDoc],
+) -> Result<Vec<u8>, PolarsError> {
+    let frame = |lines: &[Vec<Named>]| {
+        DataFrame::new(columns.iter().enumerate().map(|(i, c)| series(lines, i, c)).collect())
+    };
     let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes)
-        .with_compression(ParquetCompression::Snappy)
-        .finish(&mut frame)?;
+    let empty = frame(&[])?;
+    let writer = ParquetWriter::new(&mut bytes).with_compression(ParquetCompression::Snappy);
+    let mut writer = writer.batched(empty.schema())?;
+    loop {
+        let chunk: Vec<Vec<Named>> = lines.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        writer.write_batch(&frame(&chunk)?)?;
+    }
+    writer.finish()?;
     Ok(bytes)
 }
 

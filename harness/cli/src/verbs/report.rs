@@ -55,7 +55,7 @@ pub fn run(args: &ReportArgs) -> Outcome {
         out::say(&format!("warning: {warning}"));
     }
     let folder: PathBuf = args.out.clone().unwrap_or_else(|| args.dir.join("report"));
-    for (name, bytes) in report.files() {
+    for (name, bytes) in report.into_files() {
         let path = folder.join(&name);
         write_atomic(&path, &bytes)
             .with_context(|| format!("cannot write {}", path.display()))

@@ -26,6 +26,7 @@ mod style;
 mod targets;
 
 use quantbench_core::Histograms;
+use rayon::prelude::*;
 
 use crate::findings::Findings;
 use crate::format;
@@ -173,12 +174,13 @@ impl Figure {
 
 /// The files of all figures.
 pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
-    let mut files = Vec::new();
-    for figure in &findings.figures {
-        files.push((figure.file.clone(), figure.svg.clone().into_bytes()));
-        files.push((figure.png_file(), figure.png()?));
-    }
-    Ok(files)
+    let pair = |figure: &Figure| {
+        let svg = (figure.file.clone(), figure.svg.clone().into_bytes());
+        Ok([svg, (figure.png_file(), figure.png()?)])
+    };
+    let pairs: Result<Vec<[File; 2]>, ReportError> =
+        findings.figures.par_iter().map(pair).collect();
+    Ok(pairs?.into_iter().flatten().collect())
 }
 
 /// A name that no figure before has.
