@@ -109,7 +109,7 @@ fn outcome<'a>(
         judged.iter().filter(|(_, no)| no.is_empty()).map(|(r, _)| *r).collect();
     let drops: Vec<f64> = records.iter().filter_map(|r| r.drop_points()).collect();
     if drops.is_empty() {
-        judged.sort_by_key(|(_, no)| no.len());
+        judged.sort_by_key(|(record, no)| (record.no_target.is_some(), no.len()));
         let (nearest, reasons) = judged.swap_remove(0);
         return none(Some(nearest), &reasons.join("; "));
     }
