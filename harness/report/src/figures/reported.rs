@@ -101,6 +101,9 @@ fn draw(title: &str, points: &[Point]) -> Canvas {
             c.line(&[(at.0, up(interval.low)), (at.0, up(interval.high))], point.style.colour, 1.3);
         }
         c.marker(at, 4.8, point.style);
+        // Hollow markers of two methods can look alike: the legend alone would not tell them.
+        let name = cut(&point.name, 26);
+        c.text(&name, (at.0 + 9.0, at.1), ink(SOFT, TEXT - 1.5, Anchor::Left, false));
     }
     let axis = ink(INK, TEXT + 1.0, Anchor::Centre, false);
     c.text("reported drop [points]", (x + w / 2.0, y + h + 38.0), axis);
