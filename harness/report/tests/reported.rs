@@ -16,7 +16,7 @@ const MODEL: &str = "resnet20";
 fn reported(changes: &[(&str, &str)]) -> Reported {
     let record = changes.iter().fold(
         "{method: m, printed: M, model: resnet20, dataset: cifar10, weights: 4, activations: 4, \
-         first_last: 8bit, training: calibrated, shortcut: A, fp32_top1: 91.6, top1: 90.6, source: \
+         first_last: 8bit, training: calibrated, data: unlabelled, shortcut: A, fp32_top1: 91.6, top1: 90.6, source: \
          a paper, source_kind: primary}"
             .to_string(),
         |text, (from, to)| {
@@ -88,6 +88,8 @@ fn what_may_not_be_compared_says_why() {
         (("weights: 4", "weights: 3"), "no number at these widths"),
         (("shortcut: A", "shortcut: B"), "shortcuts of type B, ours are of type A"),
         (("training: calibrated", "training: trained"), "fine-tuned, ours is calibrated"),
+        (("data: unlabelled", "data: nothing"), "no data, ours unlabelled images"),
+        (("data: unlabelled", "data: labelled"), "labelled images, ours unlabelled images"),
         (("first_last: 8bit", "first_last: fp32"), "first and last layer fp32, ours 8bit"),
         (("fp32_top1: 91.6", "fp32_top1: 94.0"), "another checkpoint (FP32 94.00 %, ours 91.73 %)"),
         (("primary}", "primary, no_target: because}"), "not a target: because"),
@@ -118,8 +120,8 @@ fn sources_that_contradict_each_other_are_a_range_and_flagged() {
     let record = |top1: &str, more: &str| {
         format!(
             "{{method: m, printed: M, model: resnet20, dataset: cifar10, weights: 4, activations: 4, \
-             first_last: 8bit, training: calibrated, fp32_top1: 91.6, top1: {top1}, source: s, \
-             source_kind: primary{more}}}"
+             first_last: 8bit, training: calibrated, data: unlabelled, fp32_top1: 91.6, \
+             top1: {top1}, source: s, source_kind: primary{more}}}"
         )
     };
     let all = [record("90.6", ""), record("90.0", ""), record("80.0", ", no_target: no")];

@@ -1,7 +1,7 @@
 //! What a record must fulfil beyond its types.
 
 use crate::record::{Record, Width};
-use crate::{ReportedError, SourceKind};
+use crate::{ReportedError, SourceKind, Training};
 
 /// Checks each record, and that no two are the same.
 pub(crate) fn all(file: &str, records: &[Record]) -> Result<(), ReportedError> {
@@ -39,6 +39,15 @@ fn problem(record: &Record) -> Option<String> {
     let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let name = (record.method.is_empty() || !record.method.chars().all(kebab))
         .then(|| format!("method: {:?} is not kebab-case", record.method));
+    let data = || match (record.training, record.data) {
+        (Training::None, Some(_)) => {
+            Some("data: does not fit an unquantized network; remove it".to_string())
+        }
+        (Training::Calibrated | Training::Trained, None) => {
+            Some("data: missing; expected nothing, unlabelled or labelled".to_string())
+        }
+        _ => None,
+    };
     let target = || {
         let no = match record {
             Record { no_target: Some(_), .. } => return None,
@@ -53,6 +62,7 @@ fn problem(record: &Record) -> Option<String> {
         .or_else(|| record.fp32_top1.and_then(|v| percent("fp32_top1", v)))
         .or_else(|| width("weights", &record.weights))
         .or_else(|| width("activations", &record.activations))
+        .or_else(data)
         .or_else(target)
 }
 
@@ -61,7 +71,7 @@ mod tests {
     use crate::{Reported, records};
 
     const GOOD: &str = "records:\n- {method: a, printed: A, model: m, dataset: d, weights: 4, \
-        activations: 4, first_last: 8bit, training: calibrated, fp32_top1: 91.0, top1: 90.0, \
+        activations: 4, first_last: 8bit, training: calibrated, data: unlabelled, fp32_top1: 91.0, top1: 90.0, \
         source: here, source_kind: primary}\n";
 
     #[test]
@@ -83,6 +93,8 @@ mod tests {
             ("weights: 4", "weights: 4MP", "expected a number, or `mixed: true`"),
             ("fp32_top1: 91.0, ", "", "no fp32_top1 beside it: such a number is no target"),
             ("method: a", "method: A b", "is not kebab-case"),
+            ("data: unlabelled, ", "", "data: missing; expected nothing, unlabelled or labelled"),
+            ("training: calibrated", "training: none", "data: does not fit an unquantized network"),
             ("source: here", "sauce: here", "unknown field `sauce`"),
             ("kind: primary", "kind: memory", "it was recalled: such a number is no target"),
         ] {

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 use thiserror::Error;
 
-pub use record::{Budget, Checkpoint, Record, Rule, SourceKind, Training, Width};
+pub use record::{Budget, Checkpoint, Data, Record, Rule, SourceKind, Training, Width};
 
 /// The files that are compiled in, family by family.
 const FILES: [(&str, &str); 5] = [

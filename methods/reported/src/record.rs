@@ -72,6 +72,29 @@ pub enum Training {
     Trained,
 }
 
+/// What data the method is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Data {
+    /// The network alone; images that the method makes are no data.
+    Nothing,
+    /// Images without labels.
+    Unlabelled,
+    /// Images with labels.
+    Labelled,
+}
+
+impl Data {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "no data",
+            Self::Unlabelled => "unlabelled images",
+            Self::Labelled => "labelled images",
+        }
+    }
+}
+
 /// Where a number was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,6 +132,8 @@ pub struct Record {
     pub first_last: Rule,
     /// Whether weights were trained.
     pub training: Training,
+    /// What data the method is given; none for an unquantized network alone.
+    pub data: Option<Data>,
     /// Shortcuts of a CIFAR ResNet, where known: `A` without parameters, `B` with convolutions.
     pub shortcut: Option<String>,
     /// Accuracy of the unquantized network beside it, in percent.

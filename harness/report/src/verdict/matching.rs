@@ -1,7 +1,7 @@
 //! Which reported numbers a group may be compared with, and why not with others.
 
-use quantbench_core::{Family, ParamValue};
-use quantbench_reported::{Checkpoint, Record, Reported, Rule, Training};
+use quantbench_core::{Family, Needs, ParamValue};
+use quantbench_reported::{Checkpoint, Data, Record, Reported, Rule, Training};
 
 use super::{Own, Range, Verdict, judge, one_run};
 use crate::format::two;
@@ -154,7 +154,7 @@ fn obstacles(
     match (record.training, trains(group)) {
         (Training::Trained, false) => out.push("fine-tuned, ours is calibrated".to_string()),
         (Training::Calibrated, true) => out.push("calibrated, ours is fine-tuned".to_string()),
-        _ => {}
+        _ => out.extend(other_data(group, record)),
     }
     if let Some(spec) = group.spec() {
         let ours = spec.first_last.to_string();
@@ -176,6 +176,20 @@ fn obstacles(
 /// Whether the method trains weights on labels: then its card has epochs.
 fn trains(group: &Group<'_>) -> bool {
     group.asked.cell.params.contains_key("epochs")
+}
+
+/// Where the method was given other data; what is trained on labels and what is not differs in this
+/// anyhow, and one reason says it.
+fn other_data(group: &Group<'_>, record: &Record) -> Option<String> {
+    let cell = &group.asked.cell;
+    let ours = match cell.needs {
+        Needs::Nothing => Data::Nothing,
+        Needs::UnlabelledIfAsked if cell.calibration_images == 0 => Data::Nothing,
+        Needs::Unlabelled | Needs::UnlabelledIfAsked => Data::Unlabelled,
+        Needs::Labelled | Needs::WithValidation => Data::Labelled,
+    };
+    let theirs = record.data.filter(|theirs| *theirs != ours)?;
+    Some(format!("{}, ours {}", theirs.words(), ours.words()))
 }
 
 /// Where less than half of the paper's budget was spent.
