@@ -20,7 +20,8 @@ from torch import nn
 # Input and output channels, stride, and size of the input of each block.
 BLOCKS = [(16, 16, 1, 32)] * 3 + [(16, 32, 2, 32)] + [(32, 32, 1, 16)] * 2 + [(32, 64, 2, 16)] + [(64, 64, 1, 8)] * 2
 IMAGES = 256
-# Method, widths, and its stages with what each learns: weights, steps of activations.
+# Method, widths, and its stages with what each learns: weights, steps of activations. A method of two
+# stages spends twice as many iterations on the first, as the configured surveys and the reference do.
 CASES = [
     ("adaround", "w4a32", {"weights": (True, False)}),
     ("brecq", "w4a4", {"weights": (True, False), "activations": (False, True)}),
@@ -168,6 +169,7 @@ def main():
     parser.add_argument("--iterations", type=int, default=64, help="per piece and turn, theirs")
     parser.add_argument("--turns", type=int, default=5, help="turns of each side")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", default=[name for name, _, _ in CASES])
     parser.add_argument("--theirs", nargs=2, metavar=("METHOD", "LAYOUT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -175,14 +177,19 @@ def main():
         print(json.dumps(theirs(*asked.theirs, asked.batch, asked.iterations)))
         return
     rows = {}
+    cases = [case for case in CASES if case[0] in asked.methods]
     for _ in range(asked.turns):
-        for method, widths, _ in CASES:
+        for method, widths, stages in cases:
             ours = [asked.ours, asked.model, method, widths, str(asked.batch), str(asked.threads)]
             commands = {"ours": ours}
             for layout in ("nchw", "channels_last"):
                 commands[layout] = [sys.executable, *sys.argv, "--theirs", method, layout]
             for side, command in commands.items():
-                for stage, ms in run(command, asked.threads).items():
+                found = run(command, asked.threads)
+                if len(found) == 2:
+                    first, second = (found[f"reconstruction of {stage}"] for stage in stages)
+                    found["both, 2 to 1"] = [(2 * a + b) / 3 for a, b in zip(first, second)]
+                for stage, ms in found.items():
                     rows.setdefault((f"{method} {widths}", stage), {}).setdefault(side, []).append(ms)
     print(f"Blocks of ResNet-20, batch {asked.batch}, {asked.threads} threads, {asked.turns} turns: median ms per iteration (quartiles), CPU ms")
     for (method, stage), sides in rows.items():

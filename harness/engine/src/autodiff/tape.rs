@@ -112,11 +112,19 @@ impl Tape {
     /// Gradients of a value that is one number, for all variables and parameters.
     ///
     /// Values and gradients on the way are given up as soon as nothing needs them any more.
-    pub fn backward(mut self, from: Var) -> Gradients {
+    pub fn backward(self, from: Var) -> Gradients {
+        let one = Value::Flat(Tensor::new(vec![1], vec![1.0]));
+        self.backward_from(vec![(from, one)])
+    }
+
+    /// Gradients for all variables and parameters, given those of some values, each named once.
+    pub fn backward_from(mut self, given: Vec<(Var, Value)>) -> Gradients {
         let mut gradients: Vec<Option<Value>> = Vec::new();
         gradients.resize_with(self.nodes.len(), || None);
-        gradients[from.0] = Some(Value::Flat(Tensor::new(vec![1], vec![1.0])));
-        for i in (0..=from.0).rev() {
+        for (var, gradient) in given {
+            gradients[var.0] = Some(gradient);
+        }
+        for i in (0..self.nodes.len()).rev() {
             let Some(op) = self.nodes[i].op.take() else { continue };
             if let Some(gradient) = gradients[i].take() {
                 let isa = self.device.isa;

@@ -8,11 +8,12 @@ use quantbench_engine::autodiff::optim::{
     Adam, Group, Optimizer, Parameters, Rule, Schedule, Shape,
 };
 use quantbench_engine::autodiff::{Device, Gradients, Map, Tape, Value, Var};
+use rayon::prelude::*;
 
 use super::difference::Behind;
 use super::learnable::{Learnable, Start};
 use super::pieces::Piece;
-use super::quantizers::{Drop, Learning, Quantizers, Which};
+use super::quantizers::{Drop, Quantizers, Which};
 use super::settings::{Rounds, Settings, Teach};
 use super::state::State;
 use super::unfit;
@@ -80,13 +81,37 @@ struct Learner<'a> {
     still: BTreeMap<String, Tensor>,
 }
 
-/// Parameters on a tape.
+/// Variables on the tape of a batch.
 struct Vars {
-    /// Those of the part.
+    /// Those of the part's parameters.
     part: BTreeMap<String, Var>,
     /// Steps of activations.
     steps: BTreeMap<String, Var>,
 }
+
+/// What some images of a batch read in place of parameters, and get gradients for.
+#[derive(Clone, Copy)]
+struct Read<'a> {
+    name: &'a str,
+    value: &'a Tensor,
+    /// Whether it is the step of an activation.
+    step: bool,
+}
+
+/// Images of a batch.
+#[derive(Clone, Copy)]
+struct Images<'a> {
+    /// Their positions among all.
+    picked: &'a [usize],
+    /// Those of the batch before them.
+    before: usize,
+    /// Those of the batch.
+    of: usize,
+}
+
+/// Images that go forward and backward together, as one task: few, so that what they make of each
+/// other's maps is still in the cache. Gradients are added in order, whatever computed them.
+const TOGETHER: usize = 8;
 
 impl<'a> Learner<'a> {
     /// None if there is nothing to learn.
@@ -127,72 +152,123 @@ impl<'a> Learner<'a> {
         at: usize,
     ) -> Result<(), MethodError> {
         let mut tape = Tape::new(device);
-        let vars = self.on_tape(&mut tape);
-        let loss = self.loss(&mut tape, &vars, picked, seed, at)?;
-        if !tape.scalar(loss).is_finite() {
+        let vars = Vars {
+            part: on_tape(&mut tape, self.variables.as_ref()),
+            steps: on_tape(&mut tape, self.steps.as_ref().map(|s| &s.0)),
+        };
+        let regulariser = regulariser(&self.settings.teach, at, self.lesson.iterations);
+        let (weights, indecision) = self.weights_on_tape(&mut tape, &vars, regulariser);
+        let read = |(name, var, step)| (var, Read { name, value: tape.flat(var), step });
+        // Those of weights' grids are read through the weights.
+        let known = self.lesson.piece.network.parameters();
+        let part = vars.part.iter().filter(|(name, _)| known.contains_key(*name));
+        let part = part.map(|(name, var)| (name, weights.get(name).unwrap_or(var), false));
+        let steps = vars.steps.iter().map(|(name, var)| (name, var, true));
+        let all = part.chain(steps).map(|(name, var, step)| read((name.as_str(), *var, step)));
+        let (read_vars, reads): (Vec<Var>, Vec<Read<'_>>) = all.unzip();
+        let drop = Drop { share: self.settings.drop, seed, at: at as u64, before: 0 };
+        let drop = (self.settings.drop > 0.0).then_some(drop);
+        let of = picked.len();
+        let parts = picked.par_chunks(TOGETHER).enumerate().map(|(i, picked)| {
+            let images = Images { picked, before: i * TOGETHER, of };
+            self.some_images(device, &reads, images, drop)
+        });
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        let mut loss: f32 = indecision.iter().map(|var| tape.scalar(*var)).sum();
+        let mut sums: Vec<Option<Tensor>> = vec![None; reads.len()];
+        for (more, gradients) in parts {
+            loss += more;
+            for (sum, more) in sums.iter_mut().zip(gradients) {
+                match (sum, more) {
+                    (Some(sum), Some(more)) => {
+                        sum.data.iter_mut().zip(&more.data).for_each(|(s, m)| *s += m);
+                    }
+                    (sum, more) => *sum = more,
+                }
+            }
+        }
+        if !loss.is_finite() {
             let output = &self.lesson.piece.output;
             let what = format!("reconstruction up to {output:?}, iteration {at},");
             return Err(MethodError::NotFinite { what });
         }
-        self.step(tape.backward(loss), &vars, at)
+        let one = || Value::Flat(Tensor::new(vec![1], vec![1.0]));
+        let given = read_vars.into_iter().zip(sums);
+        let given = given.filter_map(|(var, sum)| Some((var, Value::Flat(sum?))));
+        let given = given.chain(indecision.into_iter().map(|var| (var, one()))).collect();
+        self.step(tape.backward_from(given), &vars, at)
     }
 
-    fn on_tape(&self, tape: &mut Tape) -> Vars {
-        let mut part = on_tape(tape, self.variables.as_ref());
-        for (name, tensor) in &self.still {
-            part.insert(name.clone(), tape.constant(Value::Flat(tensor.clone())));
-        }
-        Vars { part, steps: on_tape(tape, self.steps.as_ref().map(|s| &s.0)) }
-    }
-
-    /// The loss of a batch.
-    fn loss(
+    /// The weights that the variables give, and their regularisers.
+    fn weights_on_tape(
         &self,
         tape: &mut Tape,
         vars: &Vars,
-        picked: &[usize],
-        seed: u64,
-        at: usize,
-    ) -> Result<Var, MethodError> {
-        let (settings, lesson, method) = (self.settings, self.lesson, self.settings.method);
-        let drop = Drop { share: settings.drop, seed, at: at as u64 };
-        let drop = (settings.drop > 0.0).then_some(drop);
-        let quantizers = Quantizers::new(&self.state.activations, lesson.quantized);
-        let mut sites = Learning {
-            quantizers: quantizers.learning(&vars.steps, drop),
-            weights: &self.weights,
-            vars: &vars.part,
-            regulariser: regulariser(&settings.teach, at, lesson.iterations),
-            indecision: Vec::new(),
+        regulariser: Option<(f32, f32)>,
+    ) -> (BTreeMap<String, Var>, Vec<Var>) {
+        let mut indecision = Vec::new();
+        let mut weights = BTreeMap::new();
+        for (name, learnable) in &self.weights {
+            let Some(variable) = vars.part.get(name) else { continue };
+            let (soft, more) = learnable.on_tape(tape, name, *variable, &vars.part, regulariser);
+            weights.insert(name.clone(), soft);
+            indecision.extend(more);
+        }
+        (weights, indecision)
+    }
+
+    /// The loss of some images of a batch, and the gradients of what they read.
+    fn some_images(
+        &self,
+        device: &Device,
+        reads: &[Read<'_>],
+        images: Images<'_>,
+        drop: Option<Drop>,
+    ) -> Result<(f32, Vec<Option<Tensor>>), MethodError> {
+        let (lesson, method) = (self.lesson, self.settings.method);
+        let mut tape = Tape::new(device);
+        let vars: Vec<Var> = reads.iter().map(|r| tape.parameter(r.value)).collect();
+        let named = |step: bool| {
+            let these = reads.iter().zip(&vars).filter(move |(r, _)| r.step == step);
+            these.map(|(r, var)| (r.name.to_string(), *var)).collect::<BTreeMap<_, _>>()
         };
-        let output = self.forward(tape, vars, mixed(lesson, drop, picked), &mut sites)?;
-        let error = picked_error(tape, output, lesson.target, picked, lesson.rectified);
+        let (mut part, steps) = (named(false), named(true));
+        for (name, tensor) in &self.still {
+            part.insert(name.clone(), tape.constant(Value::Flat(tensor.clone())));
+        }
+        let drop = drop.map(|drop| Drop { before: images.before, ..drop });
+        let quantizers = Quantizers::new(&self.state.activations, lesson.quantized);
+        let mut sites = quantizers.learning(&steps, drop);
+        let Images { picked, of, .. } = images;
+        let output = self.forward(&mut tape, &part, mixed(lesson, drop, picked), &mut sites)?;
+        let error = picked_error(&mut tape, output, lesson.target, picked, of, lesson.rectified);
         let changed = "a part's output changes its shape when it is quantized";
-        let error = error.ok_or_else(|| unfit(method, changed))?;
-        let mut terms = vec![(error, 1.0)];
-        terms.extend(sites.indecision.drain(..).map(|var| (var, 1.0)));
+        let mut terms = vec![(error.ok_or_else(|| unfit(method, changed))?, 1.0)];
         if let Some(behind) = lesson.behind {
             // Without numbers of the FP32 network's in its input.
-            sites.regulariser = None;
-            let output = self.forward(tape, vars, lesson.seen.gather(picked), &mut sites)?;
-            terms.push(behind.loss(tape, output, picked, method)?);
+            let output = self.forward(&mut tape, &part, lesson.seen.gather(picked), &mut sites)?;
+            let (loss, weight) = behind.loss(&mut tape, output, picked, method)?;
+            terms.push((loss, weight * picked.len() as f32 / of as f32));
         }
-        Ok(total(tape, &terms))
+        let loss = total(&mut tape, &terms);
+        let value = tape.scalar(loss);
+        let mut gradients = tape.backward(loss);
+        Ok((value, vars.into_iter().map(|var| gradients.flat(var)).collect()))
     }
 
     /// The output of the part.
     fn forward(
         &self,
         tape: &mut Tape,
-        vars: &Vars,
+        parameters: &BTreeMap<String, Var>,
         input: Map,
-        sites: &mut Learning<'_>,
+        sites: &mut Quantizers<'_>,
     ) -> Result<Var, MethodError> {
         let piece = self.lesson.piece;
         let input = tape.constant(Value::Map(input));
         let inputs = BTreeMap::from([(piece.input.clone(), input)]);
-        let run = piece.network.run(tape, inputs, &vars.part, false, sites)?;
-        sites.quantizers.check(self.settings.method)?;
+        let run = piece.network.run(tape, inputs, parameters, false, sites)?;
+        sites.check(self.settings.method)?;
         let output = run.values.get(&piece.output).copied();
         output.ok_or_else(|| unfit(self.settings.method, "a part does not give its output"))
     }
@@ -334,7 +410,7 @@ fn on_tape(tape: &mut Tape, optimizer: Option<&Optimizer>) -> BTreeMap<String, V
 /// The inputs of a batch, some numbers from the FP32 network.
 fn mixed(lesson: &Lesson<'_>, drop: Option<Drop>, picked: &[usize]) -> Map {
     let mixed = drop.and_then(|drop| {
-        let chance = Chance::new(drop.seed, drop.at, 0);
+        let chance = Chance::new(drop.seed, drop.at, 0).after(drop.before);
         chance.mix(lesson.float, lesson.seen, picked, drop.share)
     });
     mixed.unwrap_or_else(|| lesson.seen.gather(picked))

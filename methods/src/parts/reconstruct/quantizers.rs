@@ -7,7 +7,6 @@ use quantbench_engine::autodiff::ops::{Affine, Chance, fake_quantize};
 use quantbench_engine::autodiff::{Sites, Tape, Value, Var};
 
 use super::ends;
-use super::learnable::Learnable;
 use crate::contract::{Job, MethodError};
 
 /// Smallest step that learning may reach, as a share of the one that it began with.
@@ -120,6 +119,8 @@ pub(super) struct Drop {
     pub(super) seed: u64,
     /// The iteration.
     pub(super) at: u64,
+    /// Images of the batch before the ones at hand.
+    pub(super) before: usize,
 }
 
 /// The quantizers of activations.
@@ -169,39 +170,12 @@ impl Sites for Quantizers<'_> {
             None => tape.constant(Value::Flat(Tensor::new(vec![1], vec![grid.step]))),
         };
         self.met += 1;
-        let float = self.drop.map(|d| (d.share, Chance::new(d.seed, d.at, self.met)));
+        let chance = |d: Drop| Chance::new(d.seed, d.at, self.met).after(d.before);
+        let float = self.drop.map(|d| (d.share, chance(d)));
         let done = fake_quantize(tape, value, step, grid.affine(float));
         if done.is_none() {
             self.failed.get_or_insert_with(|| name.to_string());
         }
         done.unwrap_or(value)
-    }
-}
-
-/// Quantizers while weights are learned: a weight's variable stands in place of the weight.
-pub(super) struct Learning<'a> {
-    /// Those of activations.
-    pub(super) quantizers: Quantizers<'a>,
-    /// The weights that are learned.
-    pub(super) weights: &'a BTreeMap<String, Learnable>,
-    /// Variables on the tape.
-    pub(super) vars: &'a BTreeMap<String, Var>,
-    /// Exponent and weight of the regulariser, where there is one now.
-    pub(super) regulariser: Option<(f32, f32)>,
-    /// The regularisers of the weights met so far.
-    pub(super) indecision: Vec<Var>,
-}
-
-impl Sites for Learning<'_> {
-    fn weight(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        let Some(learnable) = self.weights.get(name) else { return value };
-        let (weights, indecision) =
-            learnable.on_tape(tape, name, value, self.vars, self.regulariser);
-        self.indecision.extend(indecision);
-        weights
-    }
-
-    fn value(&mut self, tape: &mut Tape, name: &str, value: Var) -> Var {
-        self.quantizers.value(tape, name, value)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A tile holds a few vectors of output channels for a few neighbouring pixels; each input value
 //! is spread over a vector and multiplied with the weights of all these channels. Forward and
-//! backward to the input are the same pass with other weights, see [`Plan`].
+//! backward to the input are the same pass with other weights, see [`Plan`]. What [`winograd`] can do
+//! with fewer products goes there.
 
 // Loops over lanes and registers are counted: the compiler unrolls them.
 #![allow(clippy::needless_range_loop)]
@@ -13,6 +14,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::plan::{Phase, Plan};
+use super::winograd::{self, Nine};
 use super::{load, multiply_add, store};
 use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
 
@@ -66,6 +68,13 @@ impl Layout {
         next.is_some_and(|next| next.0 == self.blocks[block].0)
     }
 
+    /// The same with another number of kernel positions.
+    pub(super) fn with_taps(&self, taps: usize) -> Self {
+        let scaled = |at: usize| at / self.taps.max(1) * taps;
+        let blocks = self.blocks.iter().map(|(reads, at)| (reads.clone(), scaled(*at)));
+        Self { blocks: blocks.collect(), len: scaled(self.len), taps, read: self.read }
+    }
+
     /// Forward, or backward to the input.
     pub(super) fn new(channels: &Channels, backward: bool) -> Self {
         let Channels { inputs, outputs, groups, taps } = *channels;
@@ -104,8 +113,8 @@ impl Layout {
 
 /// Weights as a pass reads them.
 pub(crate) struct Packed {
-    layout: Layout,
-    data: Vec<Lanes>,
+    pub(super) layout: Layout,
+    pub(super) data: Vec<Lanes>,
 }
 
 impl Packed {
@@ -136,17 +145,25 @@ impl Packed {
 
 /// Writes all of `out` from `source`, with a bias per written channel if there is one.
 pub(crate) fn pass(source: &Map, plan: &Plan, weights: &Packed, bias: &[f32], out: &mut Map) {
-    let (isa, shape) = (out.device().isa, source.shape());
-    let per_image = out.shape().per_image();
     let mut start = vec![Lanes::ZERO; weights.layout.blocks.len()];
     for (i, &b) in bias.iter().enumerate() {
         start[i / BLOCK].0[i % BLOCK] = b;
     }
+    match Nine::of(plan).filter(|_| Nine::pays(weights.layout.read)) {
+        Some(nine) => winograd::pass(source, plan, &nine, weights, &start, out),
+        None => direct(source, plan, weights, &start, out),
+    }
+}
+
+/// Product by product, with a start per written block.
+pub(super) fn direct(source: &Map, plan: &Plan, weights: &Packed, start: &[Lanes], out: &mut Map) {
+    let (isa, shape) = (out.device().isa, source.shape());
+    let per_image = out.shape().per_image();
     out.par_chunks_mut(per_image.max(1)).enumerate().for_each_init(
         Vec::new,
         |scratch, (n, out)| {
             let source = padded(source.image(n), shape, plan, scratch);
-            isa.run(Pass { source, plan, weights, start: &start, out });
+            isa.run(Pass { source, plan, weights, start, out });
         },
     );
 }

@@ -1,6 +1,7 @@
 //! Gradient of a convolution's weights: for a tap, a few vectors of output channels times a few
 //! input channels are summed over all pixels in registers. Rows are taken in bands that stay near
-//! the processor while all taps go over them; sums go on in the next band where they were left.
+//! the processor while all taps go over them; sums go on in the next band where they were left. A tap
+//! goes over those outputs alone for which it reads a pixel of the input.
 
 // Loops over lanes and registers are counted: the compiler unrolls them.
 #![allow(clippy::needless_range_loop)]
@@ -10,7 +11,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::conv::{Blocks, Channels, Layout, each_block, padded};
+use super::conv::{Blocks, Channels, Layout, each_block};
 use super::plan::Plan;
 use super::{GROUP, load, multiply_add, store};
 use crate::autodiff::map::{BLOCK, Lanes, Map};
@@ -20,17 +21,17 @@ use crate::autodiff::map::{BLOCK, Lanes, Map};
 pub(crate) fn gradient(input: &Map, plan: &Plan, channels: &Channels, gradient: &Map) -> Vec<f32> {
     let (isa, shape) = (input.device().isa, input.shape());
     let layout = Layout::new(channels, false);
+    let taps = reaches(plan);
     let groups: Vec<usize> = (0..shape.images).step_by(GROUP).collect();
     let sums: Vec<Vec<Lanes>> = groups
         .par_iter()
-        .map_init(Default::default, |(scratch, left): &mut (Vec<Lanes>, Vec<Lanes>), &first| {
+        .map_init(Vec::new, |left, &first| {
             left.resize(layout.len, Lanes::ZERO);
             let mut sums = vec![Lanes::ZERO; layout.len];
             for n in first..(first + GROUP).min(shape.images) {
-                let input = padded(input.image(n), shape, plan, scratch);
-                let gradient = gradient.image(n);
-                let (layout, sums) = (&layout, &mut sums);
-                isa.run(WeightGradient { input, plan, layout, gradient, left, sums });
+                let (input, gradient) = (input.image(n), gradient.image(n));
+                let (taps, layout, sums) = (&taps, &layout, &mut sums);
+                isa.run(WeightGradient { input, plan, taps, layout, gradient, left, sums });
             }
             sums
         })
@@ -52,10 +53,38 @@ pub(crate) fn gradient(input: &Map, plan: &Plan, channels: &Channels, gradient: 
     weights
 }
 
+/// The outputs for which a tap reads a pixel of the input.
+struct Reach {
+    tap: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    /// Row and column of the input that it reads for the first of them.
+    from: [usize; 2],
+}
+
+/// Those of all taps that read any.
+fn reaches(plan: &Plan) -> Vec<Reach> {
+    let taps = plan.phases.iter().flat_map(|phase| &phase.taps);
+    taps.filter_map(|&(tap, shift)| {
+        let first = [shift / plan.padded[1], shift % plan.padded[1]];
+        let axis = |a: usize| {
+            let (step, zeros) = (plan.step[a].max(1), plan.before[a]);
+            let low = zeros.saturating_sub(first[a]).div_ceil(step);
+            let high = (plan.source[a] + zeros).saturating_sub(first[a]).div_ceil(step);
+            let high = high.min(plan.output[a]);
+            (low < high).then(|| (low..high, low * step + first[a] - zeros))
+        };
+        let ((rows, row), (columns, column)) = (axis(0)?, axis(1)?);
+        Some(Reach { tap, rows, columns, from: [row, column] })
+    })
+    .collect()
+}
+
 /// One image.
 struct WeightGradient<'a> {
     input: &'a [Lanes],
     plan: &'a Plan,
+    taps: &'a [Reach],
     layout: &'a Layout,
     gradient: &'a [Lanes],
     /// Sums over the bands before.
@@ -85,22 +114,27 @@ impl Blocks for WeightGradient<'_> {
     #[inline(always)]
     fn block<S: Simd, const V: usize, const I: usize>(&mut self, simd: S, block: usize) {
         let reads = self.layout.blocks[block].0.clone();
-        let taps = &self.plan.phases[0].taps;
+        let taps = self.taps;
         let [height, width] = self.plan.output;
         let band = (BAND / width.max(1)).max(1);
         for (k, from) in reads.enumerate() {
             let lanes = (self.layout.read - from * BLOCK).min(BLOCK);
             for first in (0..height).step_by(band) {
                 let rows = first..(first + band).min(height);
-                for &(tap, shift) in taps {
+                for reach in taps {
                     for tile in 0..lanes.div_ceil(I) {
-                        let at = (k * self.layout.taps + tap) * BLOCK + tile * I;
-                        let source = from * self.plan.plane() + shift;
+                        let at = (k * self.layout.taps + reach.tap) * BLOCK + tile * I;
                         let rows = rows.clone();
                         match self.plan.step[1] {
-                            1 => self.tile::<S, V, I>(simd, block, rows, source, tile, at, 1),
-                            2 => self.tile::<S, V, I>(simd, block, rows, source, tile, at, 2),
-                            step => self.tile::<S, V, I>(simd, block, rows, source, tile, at, step),
+                            1 => {
+                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], 1)
+                            }
+                            2 => {
+                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], 2)
+                            }
+                            s => {
+                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], s)
+                            }
                         }
                     }
                 }
@@ -110,21 +144,20 @@ impl Blocks for WeightGradient<'_> {
 }
 
 impl WeightGradient<'_> {
-    #[allow(clippy::too_many_arguments)] // All of them differ from tile to tile.
+    /// A tap in a band of rows, for the tile of a block that is read whose sums are at a place.
     #[inline(always)]
     fn tile<S: Simd, const V: usize, const I: usize>(
         &mut self,
         simd: S,
         block: usize,
         rows: Range<usize>,
-        source: usize,
-        tile: usize,
-        at: usize,
+        reach: &Reach,
+        [from, tile, at]: [usize; 3],
         step: usize,
     ) {
-        let Self { input, plan, layout, gradient, left, sums } = self;
+        let Self { input, plan, layout, gradient, left, sums, .. } = self;
         let parts = BLOCK / S::F32_LANES;
-        let [height, width] = plan.output;
+        let ([height, width], [source_height, source_width]) = (plan.output, plan.source);
         let is_last = rows.end == height;
         let mut totals = [[simd.splat_f32s(0.0); V]; I];
         if rows.start > 0 {
@@ -135,14 +168,17 @@ impl WeightGradient<'_> {
                 }
             }
         }
-        for y in rows {
-            let from = source + y * plan.step[0] * plan.padded[1];
-            let pixels = &input[from..][..=(width - 1) * step];
+        let columns = reach.columns.len();
+        for y in rows.start.max(reach.rows.start)..rows.end.min(reach.rows.end) {
+            let row = reach.from[0] + (y - reach.rows.start) * plan.step[0];
+            let pixels = (from * source_height + row) * source_width + reach.from[1];
+            let pixels = &input[pixels..][..=(columns - 1) * step];
             let mut rows: [&[Lanes]; V] = [&[]; V];
             for (v, row) in rows.iter_mut().enumerate() {
-                *row = &gradient[((block + v / parts) * height + y) * width..][..width];
+                let row_at = ((block + v / parts) * height + y) * width + reach.columns.start;
+                *row = &gradient[row_at..][..columns];
             }
-            for x in 0..width {
+            for x in 0..columns {
                 let mut g = [simd.splat_f32s(0.0); V];
                 for v in 0..V {
                     g[v] = load::<S>(&rows[v][x], v % parts);

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod pointwise;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod winograd;
 
 use pulp::Simd;
 

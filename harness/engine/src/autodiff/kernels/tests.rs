@@ -5,9 +5,10 @@ use quantbench_core::Tensor;
 
 use super::conv::{self, Channels, Packed};
 use super::plan::{Plan, Window};
+use super::winograd::{self, Nine};
 use super::{conv_weight, depthwise};
 use crate::autodiff::isa::Isa;
-use crate::autodiff::map::{Device, MapShape};
+use crate::autodiff::map::{BLOCK, Device, Lanes, MapShape};
 
 /// Numbers between -1 and 1 that look random.
 pub(crate) fn noise(dims: &[usize], seed: u64) -> Tensor {
@@ -157,6 +158,67 @@ proptest! {
             }
         }
     }
+}
+
+/// Kernels of three rows and columns, steps of one, and more room than pixels, or fewer.
+fn nine() -> impl Strategy<Value = Case> {
+    let zeros = || [0usize..4, 0usize..4];
+    let shape = (1usize..3, [1usize..20, 1usize..20], 1usize..40, 1usize..70);
+    (shape, zeros(), zeros())
+        .prop_map(|((images, size, inputs, outputs), before, after)| {
+            let window = Window { before, after, ..Window::square(3, 1, 0) };
+            let channels = Channels { inputs, outputs, groups: 1, taps: 9 };
+            Case { images, size, window, channels }
+        })
+        .prop_filter("there is a tile", |case| {
+            let output = case.window.output(case.size);
+            output.is_some_and(|output| output.iter().chain(&case.size).all(|size| *size >= 2))
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn fewer_products_give_the_same(case in nine(), seed in any::<u64>()) {
+        let input = noise(&case.input_dims(), seed);
+        let weights = noise(&case.weight_dims(), seed ^ 1);
+        let gradient = noise(&case.output_dims(), seed ^ 2);
+        let (mut output, mut to_input) = (vec![0.0; gradient.data.len()], vec![0.0; input.data.len()]);
+        case.products(|i, w, o| {
+            output[o] += f64::from(input.data[i]) * f64::from(weights.data[w]);
+            to_input[i] += f64::from(gradient.data[o]) * f64::from(weights.data[w]);
+        });
+        let forward = Plan::forward(&case.window, case.size).unwrap();
+        let backward = Plan::backward(&case.window, case.size).unwrap();
+        let Channels { inputs, outputs, .. } = case.channels;
+        let start = |channels: usize| vec![Lanes::ZERO; channels.div_ceil(BLOCK)];
+        for isa in Isa::available() {
+            let device = Device::with(isa);
+            let (x, g) = (device.map(&input).unwrap(), device.map(&gradient).unwrap());
+            let mut y = device.dirty(g.shape());
+            let mut dx = device.dirty(x.shape());
+            let packed = Packed::forward(&weights.data, &case.channels);
+            let nine = Nine::of(&forward).unwrap();
+            winograd::pass(&x, &forward, &nine, &packed, &start(outputs), &mut y);
+            near(&y.to_tensor().data, &output, &format!("output on {}", isa.name()))?;
+            let packed = Packed::backward(&weights.data, &case.channels);
+            let nine = Nine::of(&backward).unwrap();
+            winograd::pass(&g, &backward, &nine, &packed, &start(inputs), &mut dx);
+            near(&dx.to_tensor().data, &to_input, &format!("input on {}", isa.name()))?;
+        }
+    }
+}
+
+#[test]
+fn only_three_rows_and_columns_with_steps_of_one_take_fewer_products() {
+    let fits = |window: Window, size| Nine::of(&Plan::forward(&window, size).unwrap()).is_some();
+    assert!(fits(Window::square(3, 1, 1), [2, 2]));
+    assert!(!fits(Window::square(3, 1, 0), [3, 4]));
+    assert!(!fits(Window::square(3, 2, 1), [8, 8]));
+    assert!(!fits(Window { dilation: [1, 2], ..Window::square(3, 1, 2) }, [8, 8]));
+    assert!(!fits(Window { kernel: [1, 9], ..Window::square(3, 1, 4) }, [8, 8]));
+    let back = Plan::backward(&Window::square(3, 2, 1), [8, 8]).unwrap();
+    assert_eq!(Nine::of(&back), None);
 }
 
 #[test]

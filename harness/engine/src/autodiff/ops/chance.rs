@@ -11,6 +11,8 @@ use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chance {
     seed: u32,
+    /// Images before the first one of a map.
+    before: usize,
 }
 
 impl Chance {
@@ -20,7 +22,18 @@ impl Chance {
         h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         h ^= second.wrapping_mul(0x94d0_49bb_1331_11eb);
         h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Self { seed: (h ^ (h >> 31)) as u32 }
+        Self { seed: (h ^ (h >> 31)) as u32, before: 0 }
+    }
+
+    /// The same function for a map that follows so many images of a batch.
+    #[must_use]
+    pub fn after(self, images: usize) -> Self {
+        Self { before: self.before + images, ..self }
+    }
+
+    /// Where an image of a map begins.
+    pub(crate) fn place(self, image: usize, per_image: usize) -> usize {
+        (self.before + image) * per_image
     }
 
     /// For each channel of a block at a place, one if its number is below a share of one, else
@@ -54,7 +67,7 @@ impl Chance {
         let per_image = a.shape().per_image();
         out.par_chunks_mut(per_image.max(1)).zip(picked).enumerate().for_each(|(n, (out, at))| {
             let (a, b) = (a.image(*at), b.image(*at));
-            isa.run(Mix { chance: self, share, a, b, at: n * per_image, out });
+            isa.run(Mix { chance: self, share, a, b, at: self.place(n, per_image), out });
         });
         Some(out)
     }

@@ -37,7 +37,7 @@ pub fn fake_quantize(tape: &mut Tape, input: Var, step: Var, grid: Affine) -> Op
     let mut y = x.device().dirty(x.shape());
     let per_image = x.shape().per_image();
     y.par_chunks_mut(per_image.max(1)).enumerate().for_each(|(n, out)| {
-        isa.run(Forward { grid, s, input: x.image(n), at: n * per_image, out });
+        isa.run(Forward { grid, s, input: x.image(n), at: grid.place(n, per_image), out });
     });
     Some(tape.push(&[input, step], Value::Map(y), FakeQuantize { input, step, grid }))
 }
@@ -78,6 +78,11 @@ impl<S: Simd> Scale<S> {
 }
 
 impl Affine {
+    /// The place of an image's first number.
+    fn place(&self, image: usize, per_image: usize) -> usize {
+        self.float.map_or(0, |(_, chance)| chance.place(image, per_image))
+    }
+
     /// One where a number stays in float.
     #[inline(always)]
     fn kept(&self, place: usize) -> Lanes {
@@ -184,7 +189,8 @@ impl Op for FakeQuantize {
             .par_chunks_mut(per_image.max(1))
             .enumerate()
             .map(|(n, gradient)| {
-                isa.run(Backward { grid, s, input: x.image(n), at: n * per_image, gradient })
+                let at = grid.place(n, per_image);
+                isa.run(Backward { grid, s, input: x.image(n), at, gradient })
             })
             .collect();
         let sum = sums.iter().sum::<f64>() * f64::from(grid.rate);

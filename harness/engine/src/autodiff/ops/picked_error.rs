@@ -12,7 +12,8 @@ use crate::autodiff::map::{BLOCK, Lanes, Map, MapShape};
 use crate::autodiff::tape::{Back, Op, Tape, Value, Var};
 
 /// Mean over images and pixels of the squared error summed over channels, of maps against the
-/// images of `targets` at the positions `picked`; with `rectified` of `max(., 0)` of the maps.
+/// images of `targets` at the positions `picked`; with `rectified` of `max(., 0)` of the maps. The
+/// mean is over `of` images: over all of a batch, of which these may be a part.
 ///
 /// The same as [`super::relu`] and [`super::squared_error`] of gathered targets, in one pass. None
 /// if shapes, numbers of images or positions do not fit.
@@ -21,11 +22,12 @@ pub fn picked_error(
     input: Var,
     targets: &Map,
     picked: &[usize],
+    of: usize,
     rectified: bool,
 ) -> Option<Var> {
     let x = tape.map(input);
     let shape = x.shape();
-    let places = shape.images * shape.pixels();
+    let places = of * shape.pixels();
     let fits = MapShape { images: picked.len(), ..targets.shape() } == shape
         && picked.iter().all(|p| *p < targets.shape().images);
     if !fits || places == 0 {

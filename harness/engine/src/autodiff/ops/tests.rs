@@ -202,7 +202,7 @@ fn errors_against_picked_images_are_those_of_gathered_ones_bit_for_bit() {
                 let x = device.map(&noise(&[3, 20, 3, 7], 31)).unwrap();
                 let x = tape.variable(Value::Map(x));
                 let error = if one_pass {
-                    picked_error(&mut tape, x, &targets, &picked, rectified).unwrap()
+                    picked_error(&mut tape, x, &targets, &picked, picked.len(), rectified).unwrap()
                 } else {
                     let y = if rectified { relu(&mut tape, x) } else { x };
                     squared_error(&mut tape, y, targets.gather(&picked), None).unwrap()
@@ -219,7 +219,7 @@ fn errors_against_picked_images_are_those_of_gathered_ones_bit_for_bit() {
         let x = device.map(&noise(&[3, 20, 3, 7], 31)).unwrap();
         let x = tape.variable(Value::Map(x));
         for picked in [&[0, 1][..], &[0, 1, 5]] {
-            assert!(picked_error(&mut tape, x, &targets, picked, false).is_none());
+            assert!(picked_error(&mut tape, x, &targets, picked, picked.len(), false).is_none());
         }
     }
 }
@@ -286,6 +286,8 @@ fn mixtures_take_each_number_from_one_side() {
     let from_b = mixed.data.iter().zip(&b.data).filter(|(m, b)| m == b).count();
     assert_eq!(from_a + from_b, 2000);
     assert!((500..700).contains(&from_a), "{from_a}");
+    let rest = Chance::new(5, 0, 0).after(1).mix(&a, &b, &[1, 2, 3], 0.3).unwrap().to_tensor();
+    assert_eq!(rest.data, mixed.data[mixed.data.len() / 4..]);
     assert_ne!(Chance::new(5, 0, 1), Chance::new(5, 1, 0));
     let [c, d] = [&a, &b].map(|t| device.map(t).unwrap());
     for (share, from) in [(1.0, &c), (0.0, &d)] {
