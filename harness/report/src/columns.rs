@@ -5,6 +5,8 @@
 mod cost;
 mod reported;
 
+use std::borrow::Cow;
+
 use quantbench_core::Row;
 use quantbench_core::row::{Accuracy, Gate, ResultPart};
 
@@ -12,18 +14,18 @@ use crate::format;
 use crate::group::Group;
 use crate::protocol;
 use crate::select::{Marked, is_done};
-use crate::stats::{Interval, bootstrap_mean, wilson};
+use crate::stats::{Interval, wilson};
 
 pub(crate) use cost::costs;
 pub(crate) use reported::reported;
 
 /// One value of a line.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     /// There is none.
     None,
     /// Words, never empty.
-    Text(String),
+    Text(Cow<'a, str>),
     /// A count.
     Int(i64),
     /// A measured or derived number.
@@ -31,46 +33,51 @@ pub(crate) enum Value {
 }
 
 /// Name and value of one field.
-pub(crate) type Named = (&'static str, Value);
+pub(crate) type Named<'a> = (&'static str, Value<'a>);
 
 /// Words; empty ones are none.
-fn text(value: impl Into<String>) -> Value {
+fn text<'a>(value: impl Into<Cow<'a, str>>) -> Value<'a> {
     let value = value.into();
     if value.is_empty() { Value::None } else { Value::Text(value) }
 }
 
+/// Words, where there are any.
+fn words(value: Option<&str>) -> Value<'_> {
+    text(value.unwrap_or_default())
+}
+
 /// A value in words, where there is one.
-fn opt<T: ToString>(value: Option<T>) -> Value {
+fn opt<T: ToString>(value: Option<T>) -> Value<'static> {
     value.map_or(Value::None, |v| text(v.to_string()))
 }
 
 /// A count, where there is one.
-fn int<T: TryInto<i64>>(value: Option<T>) -> Value {
+fn int<T: TryInto<i64>>(value: Option<T>) -> Value<'static> {
     value.map_or(Value::None, |v| Value::Int(v.try_into().unwrap_or(i64::MAX)))
 }
 
 /// A number, where there is one.
-fn num(value: Option<f64>) -> Value {
+fn num(value: Option<f64>) -> Value<'static> {
     value.map_or(Value::None, Value::Real)
 }
 
-fn low(interval: Option<Interval>) -> Value {
+fn low(interval: Option<Interval>) -> Value<'static> {
     num(interval.map(|i| i.low))
 }
 
-fn high(interval: Option<Interval>) -> Value {
+fn high(interval: Option<Interval>) -> Value<'static> {
     num(interval.map(|i| i.high))
 }
 
 /// What was asked, common to rows and groups.
-fn asked(row: &Row) -> Vec<Named> {
+fn asked(row: &Row) -> Vec<Named<'_>> {
     let c = &row.cell;
     let params: Vec<String> = c.params.iter().map(|(k, v)| format!("{k}={v}")).collect();
     vec![
-        ("survey", text(row.survey.clone())),
-        ("model", text(c.model.clone())),
-        ("dataset", text(c.dataset.clone())),
-        ("method", text(c.method.clone())),
+        ("survey", text(&row.survey)),
+        ("model", text(&c.model)),
+        ("dataset", text(&c.dataset)),
+        ("method", text(&c.method)),
         ("method_version", int(Some(c.method_version))),
         ("family", opt(c.family)),
         ("params", text(params.join(";"))),
@@ -85,7 +92,7 @@ fn asked(row: &Row) -> Vec<Named> {
 }
 
 /// The line of a group.
-pub(crate) fn group(group: &Group<'_>) -> Vec<Named> {
+pub(crate) fn group<'a>(group: &'a Group<'_>) -> Vec<Named<'a>> {
     let s = group.published();
     let acc = s.map(|s| s.acc_simulated_pct);
     let dep = s.and_then(|s| s.deployed);
@@ -102,7 +109,7 @@ pub(crate) fn group(group: &Group<'_>) -> Vec<Named> {
     let image = spec.map(|s| protocol::image(s, group.image_left_in_fp32()));
     let against = group.paired.against_best;
     let best = group.paired.is_best.then_some(true);
-    let bootstrap = bootstrap_mean(&group.accuracies_pct());
+    let bootstrap = s.and_then(|s| s.bootstrap_pct);
     let withheld = group.withheld.map(|_| "FP32 gate failed");
     let mut line = asked(group.asked);
     line.extend([
@@ -137,7 +144,7 @@ pub(crate) fn group(group: &Group<'_>) -> Vec<Named> {
         ("gap_simulated_deployed_points", num(dep.map(|d| d.gap_points))),
         ("integer_layers", int(dep.map(|d| d.integer_layers))),
         ("layers", int(dep.map(|d| d.layers))),
-        ("deployed_reason", opt(s.and_then(|s| s.deployed_reason.clone()))),
+        ("deployed_reason", words(s.and_then(|s| s.deployed_reason.as_deref()))),
         ("weights_mean_bits", num(s.map(|s| s.weights_mean_bits))),
         ("weights_min_bits", int(s.and_then(|s| s.weights_min_bits))),
         ("weights_max_bits", int(s.and_then(|s| s.weights_max_bits))),
@@ -156,13 +163,13 @@ pub(crate) fn group(group: &Group<'_>) -> Vec<Named> {
 }
 
 /// The line of a row.
-pub(crate) fn row(marked: &Marked<'_>) -> Vec<Named> {
+pub(crate) fn row<'a>(marked: &Marked<'a>) -> Vec<Named<'a>> {
     let row = marked.row;
     let mut line = vec![
         ("schema", int(Some(row.schema))),
         ("left_out", opt(marked.left_out)),
         ("status", text(if is_done(row) { "done" } else { "failed" })),
-        ("reason", opt(row.reason.clone())),
+        ("reason", words(row.reason.as_deref())),
     ];
     line.extend(asked(row));
     let spec = row.cell.spec.as_ref().filter(|_| row.result.is_some());
@@ -175,17 +182,17 @@ pub(crate) fn row(marked: &Marked<'_>) -> Vec<Named> {
     line.extend(result(row.result.as_ref()));
     line.extend(observed(row));
     line.extend([
-        ("id_artefact", text(row.ids.artefact.clone())),
-        ("id_eval", text(row.ids.eval.clone())),
-        ("model_sha256", text(row.ids.model_sha256.clone())),
-        ("test_data_sha256", text(row.ids.test_data.clone())),
-        ("train_data_sha256", text(row.ids.train_data.clone())),
-        ("preprocessing", text(row.ids.preprocessing.clone())),
+        ("id_artefact", text(&row.ids.artefact)),
+        ("id_eval", text(&row.ids.eval)),
+        ("model_sha256", text(&row.ids.model_sha256)),
+        ("test_data_sha256", text(&row.ids.test_data)),
+        ("train_data_sha256", text(&row.ids.train_data)),
+        ("preprocessing", text(&row.ids.preprocessing)),
     ]);
     line
 }
 
-fn result(r: Option<&ResultPart>) -> Vec<Named> {
+fn result(r: Option<&ResultPart>) -> Vec<Named<'_>> {
     let sim = r.map(|r| r.acc_simulated);
     let dep = r.and_then(|r| r.acc_deployed.as_ref());
     let over_images = sim.map(|a| wilson(a.correct as f64, a.images as f64).scaled(100.0));
@@ -204,7 +211,7 @@ fn result(r: Option<&ResultPart>) -> Vec<Named> {
             .join(";")
     });
     vec![
-        ("gate", opt(gate)),
+        ("gate", words(gate)),
         ("test_images", int(sim.map(|a| a.images))),
         ("acc_fp32_pct", num(r.map(|r| r.fp32.percent()))),
         ("correct_simulated_images", int(sim.map(|a| a.correct))),
@@ -215,7 +222,7 @@ fn result(r: Option<&ResultPart>) -> Vec<Named> {
         ("acc_deployed_pct", num(dep.map(|d| d.accuracy.percent()))),
         ("integer_layers", int(dep.map(|d| d.integer_layers))),
         ("layers", int(dep.map(|d| d.layers))),
-        ("deployed_reason", opt(r.and_then(|r| r.deployed_reason.clone()))),
+        ("deployed_reason", words(r.and_then(|r| r.deployed_reason.as_deref()))),
         ("weights_mean_bits", num(r.map(|r| r.mean_weight_bits))),
         ("allocation", opt(allocation)),
         ("size_theoretical_bits", int(sizes.map(|s| s.theoretical_bits))),
@@ -230,13 +237,13 @@ fn result(r: Option<&ResultPart>) -> Vec<Named> {
         ("synthetic_images", int(r.map(|r| r.synthetic_images))),
         ("best_epoch", int(best.map(|b| b.epoch))),
         ("acc_simulated_best_epoch_pct", num(best.map(|b| b.accuracy.percent()))),
-        ("artefact_sha256", opt(r.map(|r| r.artefact_sha256.clone()))),
-        ("predictions_sha256", opt(r.map(|r| r.predictions.clone()))),
+        ("artefact_sha256", words(r.map(|r| r.artefact_sha256.as_str()))),
+        ("predictions_sha256", words(r.map(|r| r.predictions.as_str()))),
         ("notes", text(r.map(|r| r.notes.join("; ")).unwrap_or_default())),
     ]
 }
 
-fn observed(row: &Row) -> Vec<Named> {
+fn observed(row: &Row) -> Vec<Named<'_>> {
     let o = &row.observed;
     vec![
         ("method_wall_s", num(o.method.map(|m| m.wall_s))),
@@ -247,16 +254,16 @@ fn observed(row: &Row) -> Vec<Named> {
         ("cell_s", num(Some(o.cell_s))),
         ("threads", int(Some(o.threads))),
         ("jobs", int(Some(o.jobs))),
-        ("platform", text(o.machine.platform.clone())),
-        ("cpu", text(o.machine.cpu.clone())),
+        ("platform", text(&o.machine.platform)),
+        ("cpu", text(&o.machine.cpu)),
         ("cores", int(Some(o.machine.cores))),
         ("memory_mib", int(Some(o.machine.memory_mib))),
         ("isa", text(o.machine.isa.join(" "))),
-        ("governor", opt(o.machine.governor.clone())),
-        ("runtime", text(o.runtime.clone())),
-        ("quantbench", text(o.quantbench.clone())),
-        ("commit", text(o.commit.clone())),
-        ("finished", text(o.finished.clone())),
-        ("command", text(o.command.clone())),
+        ("governor", words(o.machine.governor.as_deref())),
+        ("runtime", text(&o.runtime)),
+        ("quantbench", text(&o.quantbench)),
+        ("commit", text(&o.commit)),
+        ("finished", text(&o.finished)),
+        ("command", text(&o.command)),
     ]
 }

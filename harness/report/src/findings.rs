@@ -145,7 +145,9 @@ pub(crate) fn usable(rows: &[Row]) -> Result<(Vec<Marked<'_>>, Vec<String>), Rep
 
 /// An order of rows that does not depend on the order in which they were read.
 pub(crate) fn stable(a: &Row, b: &Row) -> Ordering {
-    let rest = |r: &Row| (r.ids.eval.clone(), r.observed.finished.clone(), r.schema);
+    fn rest(row: &Row) -> (&str, &str, u32) {
+        (&row.ids.eval, &row.observed.finished, row.schema)
+    }
     format::natural(&a.cell.model, &b.cell.model)
         .then_with(|| a.cell.dataset.cmp(&b.cell.dataset))
         .then_with(|| a.cell.family.cmp(&b.cell.family))

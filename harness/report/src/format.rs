@@ -97,6 +97,9 @@ pub fn slug(name: &str) -> String {
 
 /// Compares names so that `resnet8` stands before `resnet20`.
 pub fn natural(a: &str, b: &str) -> std::cmp::Ordering {
+    if a == b {
+        return std::cmp::Ordering::Equal;
+    }
     chunks(a).cmp(&chunks(b)).then_with(|| a.cmp(b))
 }
 

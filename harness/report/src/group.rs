@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 
 use quantbench_core::row::{FP32, Gate};
 use quantbench_core::{Family, Row, Spec};
+use rayon::prelude::*;
 
 use crate::format;
 use crate::label;
@@ -171,8 +172,8 @@ impl<'a> Groups<'a> {
             // Rows come in the order of a directory listing; sums must not depend on it.
             group.done.sort_by_key(|row| (row.cell.draw, row.cell.seed));
             group.failed.sort_by_key(|row| (row.cell.draw, row.cell.seed));
-            group.summary = Summary::of(&group.done);
         }
+        groups.par_iter_mut().for_each(|group| group.summary = Summary::of(&group.done));
         label::set(&mut groups);
         set_aside(&mut groups);
         groups.sort_by(order);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::figures::{Figure, KINDS};
 use crate::findings::Findings;
 use crate::table::{Column, Field, REMARKS, Section, Table, intervals};
-use crate::{File, ReportError};
+use crate::{Folder, ReportError, put};
 
 /// The page; minijinja escapes every value because the name ends in `.html`.
 const TEMPLATE: &str = include_str!("../templates/report.html");
@@ -57,7 +57,7 @@ struct FieldView<'a> {
 }
 
 /// Makes `report.html`.
-pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
+pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
     let mut environment = Environment::new();
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
@@ -123,7 +123,7 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
         commits => findings.provenance.commits,
         commands => findings.provenance.commands,
     })?;
-    Ok(vec![("report.html".to_string(), page.into_bytes())])
+    put(folder, "report.html", page.as_bytes())
 }
 
 fn view(table: &Table) -> View<'_> {

@@ -1,6 +1,7 @@
 //! Reports: statistics, tables and figures made from stored rows.
 //!
-//! Takes what a run [`Stored`] (rows; histograms and costs, if there are some) and gives the files of a report in memory; the caller writes them.
+//! Takes what a run [`Stored`] (rows; histograms and costs, if there are some) and gives the files of
+//! a report, one after the other, to the caller's [`Folder`].
 //! [`build`] groups the rows ([`group`]), summarizes each group ([`summary`]) with two named
 //! intervals ([`stats`]), lays the numbers out as tables ([`table`]) and hands all of it, as
 //! [`Findings`], to each entry of [`OUTPUTS`].
@@ -38,6 +39,8 @@ mod parquet;
 mod protocol;
 mod terminal;
 
+use std::io::{self, Write};
+
 use quantbench_core::{Card, CostRow, Histograms, Paper, Row};
 
 pub use findings::Findings;
@@ -47,23 +50,62 @@ pub use terminal::terminal_table;
 /// A file of a report: its name relative to the report's folder (with `/`), and its bytes.
 pub type File = (String, Vec<u8>);
 
+/// Where the files of a report go.
+pub trait Folder {
+    /// Makes a file of what `content` writes, all of it or nothing; its name is relative to the
+    /// report's folder (with `/`).
+    ///
+    /// # Errors
+    /// Whatever kept it from being written.
+    fn file(&mut self, name: &str, content: &mut Content<'_>) -> io::Result<()>;
+}
+
+/// Writes what a file holds.
+pub type Content<'a> = dyn FnMut(&mut dyn Write) -> io::Result<()> + 'a;
+
+/// In memory.
+impl Folder for Vec<File> {
+    fn file(&mut self, name: &str, content: &mut Content<'_>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        content(&mut bytes)?;
+        self.push((name.to_string(), bytes));
+        Ok(())
+    }
+}
+
+/// Writes a file that is in memory already.
+pub(crate) fn put(folder: &mut dyn Folder, name: &str, bytes: &[u8]) -> Result<(), ReportError> {
+    write(folder, name, &mut |out| out.write_all(bytes))
+}
+
+/// Writes a file.
+pub(crate) fn write(
+    folder: &mut dyn Folder,
+    name: &str,
+    content: &mut Content<'_>,
+) -> Result<(), ReportError> {
+    folder
+        .file(name, content)
+        .map_err(|source| ReportError::Write { file: name.to_string(), source })
+}
+
 /// One output format: a name and what makes its files.
 pub struct Output {
     /// Unique kebab-case name.
     pub name: &'static str,
-    /// Makes its files from the findings.
-    pub files: fn(&Findings<'_>) -> Result<Vec<File>, ReportError>,
+    /// Makes its files from the findings, one after the other.
+    pub write: fn(&Findings<'_>, &mut dyn Folder) -> Result<(), ReportError>,
 }
 
 /// Every output format, in alphabetical order.
 pub const OUTPUTS: &[Output] = &[
-    Output { name: "csv", files: csv::files },
-    Output { name: "figures", files: figures::files },
-    Output { name: "html", files: html::files },
-    Output { name: "latex", files: latex::files },
-    Output { name: "markdown", files: markdown::files },
-    Output { name: "methods", files: method_pages::files },
-    Output { name: "parquet", files: parquet::files },
+    Output { name: "csv", write: csv::files },
+    Output { name: "figures", write: figures::files },
+    Output { name: "html", write: html::files },
+    Output { name: "latex", write: latex::files },
+    Output { name: "markdown", write: markdown::files },
+    Output { name: "methods", write: method_pages::files },
+    Output { name: "parquet", write: parquet::files },
 ];
 
 /// Why there is no report.
@@ -92,13 +134,13 @@ pub enum ReportError {
         /// What the drawing library said.
         reason: String,
     },
-    /// A Parquet file could not be written.
-    #[error("cannot write {file}: {reason}")]
-    Parquet {
+    /// A file could not be written.
+    #[error("cannot write {file} of the report")]
+    Write {
         /// Name of the file.
-        file: &'static str,
-        /// What the library said.
-        reason: String,
+        file: String,
+        /// Why.
+        source: io::Error,
     },
     /// The survey asks for a table or figure that there is not.
     #[error("the report's {0}")]
@@ -152,13 +194,24 @@ pub struct Stored<'a> {
 /// # Errors
 /// As [`build`].
 pub fn build_with(stored: &Stored<'_>) -> Result<Report, ReportError> {
+    let mut files = Vec::new();
+    let warnings = write_to(stored, &mut files)?;
+    Ok(Report { files, warnings })
+}
+
+/// Makes every output from all that a run stored, file by file, so that no more than one of them is
+/// in memory; gives the warnings ([`Report::warnings`]).
+///
+/// # Errors
+/// As [`build`], and [`ReportError::Write`] for the first file that the folder does not take.
+pub fn write_to(stored: &Stored<'_>, folder: &mut dyn Folder) -> Result<Vec<String>, ReportError> {
     let mut findings = Findings::with(stored)?;
     findings.warnings.splice(0..0, stored.known.iter().cloned());
-    let mut files = Vec::new();
+    latex::check(&findings)?;
     for output in OUTPUTS {
-        files.extend((output.files)(&findings)?);
+        (output.write)(&findings, folder)?;
     }
-    Ok(Report { files, warnings: findings.warnings.clone() })
+    Ok(findings.warnings)
 }
 
 impl Report {
@@ -166,11 +219,6 @@ impl Report {
     /// Parquet, `figures/*` as SVG and PNG, `latex/*`, and `methods/*.md`.
     pub fn files(&self) -> Vec<File> {
         self.files.clone()
-    }
-
-    /// The files, without a copy.
-    pub fn into_files(self) -> Vec<File> {
-        self.files
     }
 
     /// What the reader must know before trusting the numbers: rows left out, machines mixed.

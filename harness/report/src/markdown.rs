@@ -7,12 +7,11 @@ use crate::findings::Findings;
 use crate::format::NONE;
 use crate::ranks::why_not;
 use crate::table::{Field, REMARKS, Table, intervals};
-use crate::{File, ReportError};
+use crate::{Folder, ReportError, put};
 
 /// Makes `report.md`.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of every entry of OUTPUTS")]
-pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
-    Ok(vec![("report.md".to_string(), render(findings).into_bytes())])
+pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
+    put(folder, "report.md", render(findings).as_bytes())
 }
 
 fn render(findings: &Findings<'_>) -> String {

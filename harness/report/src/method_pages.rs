@@ -10,11 +10,10 @@ use crate::format::{NONE, two};
 use crate::group::Group;
 use crate::markdown::escape;
 use crate::verdict::matching::Outcome;
-use crate::{File, ReportError};
+use crate::{Folder, ReportError, put};
 
 /// Makes a page for each method whose card is known.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of every entry of OUTPUTS")]
-pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
+pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
     let mut names: Vec<&str> = findings
         .groups
         .groups
@@ -24,13 +23,13 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
         .collect();
     names.sort_unstable();
     names.dedup();
-    let page = |name: &str| {
+    for name in names {
         let base = name.split('+').next().unwrap_or(name);
-        let card = findings.cards.iter().find(|card| card.name == base)?;
-        let text = page(findings, name, card);
-        Some((format!("methods/{}.md", crate::format::slug(name)), text.into_bytes()))
-    };
-    Ok(names.into_iter().filter_map(page).collect())
+        let Some(card) = findings.cards.iter().find(|card| card.name == base) else { continue };
+        let file = format!("methods/{}.md", crate::format::slug(name));
+        put(folder, &file, page(findings, name, card).as_bytes())?;
+    }
+    Ok(())
 }
 
 fn page(findings: &Findings<'_>, name: &str, card: &Card) -> String {

@@ -3,77 +3,77 @@
 //! `reported.parquet` (one for each quantized group): the columns of the CSV files with
 //! their types and all digits.
 
+use std::io;
+
 use polars::prelude::{
     Column, DataFrame, NamedFrom, ParquetCompression, ParquetWriter, PolarsError, Series,
 };
+use rayon::prelude::*;
 
 use crate::columns::{self, Named, Value};
 use crate::findings::Findings;
 use crate::schema::{ColumnDoc, Kind, cost_columns, group_columns, reported_columns, row_columns};
-use crate::{File, ReportError};
+use crate::{Folder, ReportError};
 
 /// Lines that are held at a time: their columns take a few kilobytes each.
 const CHUNK: usize = 4096;
 
 /// Makes the files.
-pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
-    let groups = findings.groups.groups.iter().map(columns::group);
-    let rows = findings.rows.iter().map(columns::row);
-    let mut files = vec![
-        file("report.parquet", groups, &group_columns())?,
-        file("rows.parquet", rows, &row_columns())?,
-    ];
+pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
+    let (groups, rows) = (&findings.groups.groups, &findings.rows);
+    file(folder, "report.parquet", groups, columns::group, &group_columns())?;
+    file(folder, "rows.parquet", rows, columns::row, &row_columns())?;
     for (name, lines, columns) in [
         ("costs.parquet", columns::costs(findings), cost_columns()),
         ("reported.parquet", columns::reported(findings), reported_columns()),
     ] {
         if !lines.is_empty() {
-            files.push(file(name, lines.into_iter(), &columns)?);
+            file(folder, name, &lines, |line| line.clone(), &columns)?;
         }
     }
-    Ok(files)
+    Ok(())
 }
 
-fn file(
-    name: &'static str,
-    lines: impl Iterator<Item = Vec<Named>>,
+fn file<'a, T: Sync>(
+    folder: &mut dyn Folder,
+    name: &str,
+    items: &'a [T],
+    line: impl Fn(&'a T) -> Vec<Named<'a>> + Sync,
     columns: &[ColumnDoc],
-) -> Result<File, ReportError> {
-    let bytes = write(lines, columns)
-        .map_err(|source| ReportError::Parquet { file: name, reason: source.to_string() })?;
-    Ok((name.to_string(), bytes))
+) -> Result<(), ReportError> {
+    crate::write(folder, name, &mut |out| {
+        write(out, items, &line, columns).map_err(io::Error::other)
+    })
 }
 
-fn write(
-    mut lines: impl Iterator<Item = Vec<Named>>,
+fn write<'a, T: Sync>(
+    out: &mut dyn io::Write,
+    items: &'a [T],
+    line: &(impl Fn(&'a T) -> Vec<Named<'a>> + Sync),
     columns: &[ColumnDoc],
-) -> Result<Vec<u8>, PolarsError> {
-    let frame = |lines: &[Vec<Named>]| {
-        DataFrame::new(columns.iter().enumerate().map(|(i, c)| series(lines, i, c)).collect())
+) -> Result<(), PolarsError> {
+    let frame = |lines: &[Vec<Named<'a>>]| {
+        DataFrame::new(columns.par_iter().enumerate().map(|(i, c)| series(lines, i, c)).collect())
     };
-    let mut bytes = Vec::new();
     let empty = frame(&[])?;
-    let writer = ParquetWriter::new(&mut bytes).with_compression(ParquetCompression::Snappy);
+    let writer = ParquetWriter::new(out).with_compression(ParquetCompression::Snappy);
     let mut writer = writer.batched(empty.schema())?;
-    loop {
-        let chunk: Vec<Vec<Named>> = lines.by_ref().take(CHUNK).collect();
-        if chunk.is_empty() {
-            break;
-        }
-        writer.write_batch(&frame(&chunk)?)?;
+    for items in items.chunks(CHUNK) {
+        let lines: Vec<Vec<Named<'a>>> = items.par_iter().map(line).collect();
+        writer.write_batch(&frame(&lines)?)?;
     }
     writer.finish()?;
-    Ok(bytes)
+    Ok(())
 }
 
 /// One column of all lines; what is not of its type is null.
-fn series(lines: &[Vec<Named>], index: usize, column: &ColumnDoc) -> Column {
+fn series(lines: &[Vec<Named<'_>>], index: usize, column: &ColumnDoc) -> Column {
     let values = lines.iter().map(|line| line.get(index).map_or(&Value::None, |(_, v)| v));
     let name = column.name.into();
     let series = match column.kind {
         Kind::Text => {
             let texts: Vec<Option<&str>> = values
-                .map(|v| if let Value::Text(t) = v { Some(t.as_str()) } else { None })
+                .map(|v| if let Value::Text(t) = v { Some(t.as_ref()) } else { None })
                 .collect();
             Series::new(name, texts)
         }
@@ -97,7 +97,7 @@ mod tests {
     use crate::Stored;
 
     /// Whether the names are those of the schema, in order, and each value fits its type.
-    fn fits(line: &[Named], columns: &[ColumnDoc]) -> Result<(), String> {
+    fn fits(line: &[Named<'_>], columns: &[ColumnDoc]) -> Result<(), String> {
         let names: Vec<&str> = line.iter().map(|(name, _)| *name).collect();
         let documented: Vec<&str> = columns.iter().map(|c| c.name).collect();
         if names != documented {

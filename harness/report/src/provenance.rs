@@ -1,9 +1,11 @@
 //! Where the rows come from: what was run, with which code, on which machine.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use quantbench_core::Maker;
+use quantbench_core::row::{Machine, Observed};
+use quantbench_core::{Maker, Row};
 
 use crate::format;
 use crate::protocol;
@@ -52,42 +54,49 @@ impl Provenance {
     /// Collects from the rows that count.
     pub fn of(marked: &[Marked<'_>]) -> Self {
         let rows: Vec<_> = marked.iter().filter(|m| m.left_out.is_none()).map(|m| m.row).collect();
-        let list = |value: &dyn Fn(&quantbench_core::Row) -> Option<String>| {
-            let set: BTreeSet<String> =
-                rows.iter().filter_map(|r| value(r)).filter(|v| !v.is_empty()).collect();
-            let mut values: Vec<String> = set.into_iter().collect();
+        let sorted = |set: BTreeSet<Cow<'_, str>>| {
+            let values = set.into_iter().filter(|v| !v.is_empty()).map(Cow::into_owned);
+            let mut values: Vec<String> = values.collect();
             values.sort_by(|a, b| format::natural(a, b));
             values
         };
-        let finished = list(&|r| Some(r.observed.finished.clone()));
+        let list = |value: fn(&Row) -> Option<Cow<'_, str>>| {
+            sorted(rows.iter().filter_map(|r| value(r)).collect())
+        };
+        // Of what takes time to put in words, each once.
+        let mut machines: Vec<&Machine> = Vec::new();
+        for row in &rows {
+            if !machines.contains(&&row.observed.machine) {
+                machines.push(&row.observed.machine);
+            }
+        }
+        let finished = list(|r| Some((&r.observed.finished).into()));
         Self {
-            surveys: list(&|r| Some(r.survey.clone())),
-            models: list(&|r| Some(r.cell.model.clone())),
-            model_files: list(&|r| {
-                Some(format!("{} ({})", r.cell.model, short(&r.ids.model_sha256)?))
+            surveys: list(|r| Some((&r.survey).into())),
+            models: list(|r| Some((&r.cell.model).into())),
+            model_files: list(|r| {
+                Some(format!("{} ({})", r.cell.model, short(&r.ids.model_sha256)?).into())
             }),
-            data: list(&|r| data(r)),
-            datasets: list(&|r| Some(r.cell.dataset.clone())),
-            methods: list(&|r| r.cell.family.map(|_| r.cell.method.clone())),
-            tools: list(&|r| tool(r)),
-            protocols: list(&|r| {
+            data: list(|r| data(r).map(Cow::from)),
+            datasets: list(|r| Some((&r.cell.dataset).into())),
+            methods: list(|r| r.cell.family.map(|_| (&r.cell.method).into())),
+            tools: list(|r| tool(r).map(Cow::from)),
+            protocols: list(|r| {
                 let spec = r.cell.spec.as_ref()?;
                 let left = protocol::image_left_in_fp32(r);
                 let whose = if left { format!(" ({})", r.cell.method) } else { String::new() };
                 let rules = protocol::words(spec, left);
-                Some(format!("{}{whose}: {rules}", format::widths(spec.bits)))
+                Some(format!("{}{whose}: {rules}", format::widths(spec.bits)).into())
             }),
-            commits: list(&|r| Some(r.observed.commit.clone())),
-            versions: list(&|r| Some(r.observed.quantbench.clone())),
-            runtimes: list(&|r| Some(r.observed.runtime.clone())),
-            machines: list(&|r| Some(machine(&r.observed.machine))),
-            parallelism: list(&|r| {
-                Some(format!(
-                    "{} runtime threads, {} cells at a time",
-                    r.observed.threads, r.observed.jobs
-                ))
+            commits: list(|r| Some((&r.observed.commit).into())),
+            versions: list(|r| Some((&r.observed.quantbench).into())),
+            runtimes: list(|r| Some((&r.observed.runtime).into())),
+            machines: sorted(machines.into_iter().map(|m| machine(m).into()).collect()),
+            parallelism: list(|r| {
+                let Observed { threads, jobs, .. } = &r.observed;
+                Some(format!("{threads} runtime threads, {jobs} cells at a time").into())
             }),
-            commands: list(&|r| Some(r.observed.command.clone())),
+            commands: list(|r| Some((&r.observed.command).into())),
             finished: finished.iter().min().cloned().zip(finished.iter().max().cloned()),
             rows: (rows.len(), marked.len()),
             partial: rows.iter().filter(|r| r.cell.test_images.is_some()).count(),
@@ -161,7 +170,7 @@ fn short(hash: &str) -> Option<String> {
 }
 
 /// Who made a row's artefact, where no method of this program did.
-fn tool(row: &quantbench_core::Row) -> Option<String> {
+fn tool(row: &Row) -> Option<String> {
     let maker = row.cell.maker.as_ref()?;
     let how = match (maker, &row.observed.confinement) {
         (Maker::Artefact { sha256, .. }, _) => format!("a file, {}", short(sha256)?),
@@ -171,12 +180,12 @@ fn tool(row: &quantbench_core::Row) -> Option<String> {
     Some(format!("{}: {} ({how})", row.cell.method, maker.tool()))
 }
 
-fn data(row: &quantbench_core::Row) -> Option<String> {
+fn data(row: &Row) -> Option<String> {
     let test = short(&row.ids.test_data)?;
     Some(format!("{} (test {test}; preprocessing {})", row.cell.dataset, row.ids.preprocessing))
 }
 
-fn machine(m: &quantbench_core::row::Machine) -> String {
+fn machine(m: &Machine) -> String {
     if m.cpu.is_empty() && m.platform.is_empty() {
         return String::new();
     }

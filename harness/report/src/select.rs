@@ -3,6 +3,7 @@
 //! Nothing is dropped silently: a row that does not count keeps its reason in `rows.csv`, and each
 //! reason is a warning of the report.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -78,17 +79,18 @@ fn schema_warning(marked: &[Marked<'_>]) -> Option<String> {
 /// The id of a row; a cell that failed before it had one is known by what was asked.
 ///
 /// Whether a deployed accuracy was wanted is part of the cell and not of the evaluation's id.
-fn id(row: &Row) -> String {
-    if row.ids.eval.is_empty() {
-        serde_json::to_string(&row.cell).unwrap_or_else(|_| format!("{:?}", row.cell))
+fn id(row: &Row) -> (Cow<'_, str>, bool) {
+    let known = if row.ids.eval.is_empty() {
+        serde_json::to_string(&row.cell).unwrap_or_else(|_| format!("{:?}", row.cell)).into()
     } else {
-        format!("{}/{}", row.ids.eval, row.cell.deployed)
-    }
+        row.ids.eval.as_str().into()
+    };
+    (known, row.cell.deployed)
 }
 
 /// Keeps one row of each id: the first that is done, else the first.
 fn drop_duplicates(marked: &mut [Marked<'_>]) -> Vec<String> {
-    let mut kept: HashMap<String, usize> = HashMap::new();
+    let mut kept: HashMap<(Cow<'_, str>, bool), usize> = HashMap::new();
     let (mut repeats, mut conflicts, mut example) = (0, Vec::new(), None);
     for i in 0..marked.len() {
         if marked[i].left_out.is_some() {
@@ -130,14 +132,17 @@ fn drop_duplicates(marked: &mut [Marked<'_>]) -> Vec<String> {
 /// Keeps the latest of rows that differ only in where they were evaluated, so that a second
 /// runtime or machine is not taken for a second draw.
 fn drop_superseded(marked: &mut [Marked<'_>]) -> Option<String> {
-    let mut kept: HashMap<String, usize> = HashMap::new();
+    let mut groups: HashMap<String, usize> = HashMap::new();
+    let mut kept: HashMap<(usize, Option<u64>, Option<u64>), usize> = HashMap::new();
     let (mut repeats, mut example) = (0, None);
     for i in 0..marked.len() {
         if marked[i].left_out.is_some() {
             continue;
         }
         let new = marked[i].row;
-        let key = format!("{}|{:?}|{:?}", crate::group::key(new), new.cell.draw, new.cell.seed);
+        let next = groups.len();
+        let group = *groups.entry(crate::group::key(new)).or_insert(next);
+        let key = (group, new.cell.draw, new.cell.seed);
         let Some(&first) = kept.get(&key) else {
             kept.insert(key, i);
             continue;

@@ -3,7 +3,7 @@
 use quantbench_core::Row;
 use quantbench_core::row::{Gate, ResultPart};
 
-use crate::stats::{Interval, Mean, over_draws, wilson};
+use crate::stats::{Interval, Mean, bootstrap_mean, over_draws, wilson};
 
 /// Why a group has no interval over draws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub struct Summary {
     pub acc_fp32_pct: f64,
     /// Simulated accuracy in percent, with its interval over draws.
     pub acc_simulated_pct: Mean,
+    /// Bootstrap interval of the mean simulated accuracy over draws, in percent.
+    pub bootstrap_pct: Option<Interval>,
     /// Interval of the mean simulated accuracy over test images, in percent.
     pub over_test_images_pct: Interval,
     /// Mean drop against FP32 in points.
@@ -119,6 +121,7 @@ impl Summary {
             test_images,
             acc_fp32_pct: mean(&|r| r.fp32.percent()),
             acc_simulated_pct,
+            bootstrap_pct: bootstrap_mean(&accuracies),
             over_test_images_pct: wilson(correct, test_images as f64).scaled(100.0),
             drop_points: mean(&|r| r.fp32.percent() - r.acc_simulated.percent()),
             no_spread: no_spread(rows, &acc_simulated_pct),

@@ -68,6 +68,11 @@ window.addEventListener("load", () => {
   input.value = "";
   input.dispatchEvent(new Event("input"));
   out.unfiltered = shown().length === all;
+  const spot = document.querySelector("svg circle > title").parentNode;
+  spot.scrollIntoView({ block: "center", inline: "center" });
+  const box = spot.getBoundingClientRect();
+  const under = document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  out.hover = under.includes(spot) && spot.textContent.includes("%");
   parent.postMessage(Object.entries(out).map(([k, v]) => `${k}=${v}`).join(";"), "*");
 });
 </script>"##;
@@ -143,7 +148,9 @@ fn the_page_fits_sorts_filters_and_says_nothing_on_the_console() {
             let title = title.unwrap_or_default();
             assert_eq!(value(title, "inner"), width.to_string(), "{name}: {dom}\n{log}");
             assert_eq!(value(title, "over"), "0", "{name} runs over at {width}: {title}");
-            for key in ["ascending", "descending", "restored", "right", "bands", "unfiltered"] {
+            for key in
+                ["ascending", "descending", "restored", "right", "bands", "unfiltered", "hover"]
+            {
                 assert_eq!(value(title, key), "true", "{name}, {key} at {width}: {title}");
             }
             if name == "survey" {

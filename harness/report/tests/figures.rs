@@ -75,6 +75,26 @@ fn a_figure_shows_one_subject() {
 }
 
 #[test]
+fn markers_say_what_they_stand_for() {
+    let rows = curve();
+    for (kind, start) in [
+        ("accuracy-size", "mse, W4A4: "),
+        ("accuracy-bits", "mse: "),
+        ("cost", "mse: "),
+        ("calibration", "mse: "),
+        ("draws", "mse: "),
+    ] {
+        for figure in figures(&rows, kind) {
+            let tips: Vec<&str> =
+                figure.svg.split("<title>").skip(1).filter_map(|t| t.split('<').next()).collect();
+            assert!(tips.len() >= figure.markers, "{}: {tips:?}", figure.file);
+            assert!(tips.iter().any(|t| t.starts_with(start)), "{}: {tips:?}", figure.file);
+            assert!(tips.iter().all(|t| t.contains(" %")), "{}: {tips:?}", figure.file);
+        }
+    }
+}
+
+#[test]
 fn every_figure_is_a_png_too() {
     for rows in [odd(), curve()] {
         let files = build_with(&Stored {

@@ -23,7 +23,7 @@ pub use plan::estimate::{Estimate, estimate};
 pub use plan::{Filter, Plan, PlannedCell, plan};
 pub use run::worker::worker_main;
 pub use run::{Event, RunError, RunOptions, Summary, run};
-pub use store::{BadRow, Snapshot, Store, StoreError, missing, write_atomic};
+pub use store::{BadRow, Snapshot, Store, StoreError, missing, write_atomic, write_atomic_of};
 pub use work::WorkError;
 pub use work::inspect::{InspectOptions, Inspected, LayerFinding, Remedy, Signal, inspect};
 pub use work::make::Progress;

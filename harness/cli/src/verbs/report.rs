@@ -1,16 +1,26 @@
 //! `report`: from stored rows to Markdown, CSV, Parquet, HTML and figures.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use quantbench_core::Card;
-use quantbench_report::Stored;
-use quantbench_runner::{Store, Survey, write_atomic};
+use quantbench_report::{Content, Folder, ReportError, Stored};
+use quantbench_runner::{Store, Survey, write_atomic_of};
 
 use crate::args::ReportArgs;
 use crate::context;
 use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
+
+/// Files in a folder.
+struct Files<'a>(&'a Path);
+
+impl Folder for Files<'_> {
+    fn file(&mut self, name: &str, content: &mut Content<'_>) -> io::Result<()> {
+        write_atomic_of(&self.0.join(name), content)
+    }
+}
 
 /// Reads the rows, makes the report, writes its files one by one, each whole or not at all.
 pub fn run(args: &ReportArgs) -> Outcome {
@@ -48,18 +58,12 @@ pub fn run(args: &ReportArgs) -> Outcome {
         paper: paper.as_ref(),
         known: &known,
     };
-    let report = quantbench_report::build_with(&stored)
-        .with_context(|| format!("no report from {}", args.dir.display()))
-        .or_usage()?;
-    for warning in report.warnings() {
-        out::say(&format!("warning: {warning}"));
-    }
     let folder: PathBuf = args.out.clone().unwrap_or_else(|| args.dir.join("report"));
-    for (name, bytes) in report.into_files() {
-        let path = folder.join(&name);
-        write_atomic(&path, &bytes)
-            .with_context(|| format!("cannot write {}", path.display()))
-            .or_failed()?;
+    let made = quantbench_report::write_to(&stored, &mut Files(&folder));
+    let failed = matches!(made, Err(ReportError::Write { .. }));
+    let made = made.with_context(|| format!("no report from {}", args.dir.display()));
+    for warning in if failed { made.or_failed()? } else { made.or_usage()? } {
+        out::say(&format!("warning: {warning}"));
     }
     out::line(&quantbench_report::terminal_table(&rows))?;
     out::say(&format!("report: {}", folder.join("report.html").display()));

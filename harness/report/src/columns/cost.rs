@@ -5,7 +5,7 @@ use crate::findings::Findings;
 use crate::stats::Interval;
 
 /// One line for each group and target.
-pub(crate) fn costs(findings: &Findings<'_>) -> Vec<Vec<Named>> {
+pub(crate) fn costs<'a>(findings: &'a Findings<'_>) -> Vec<Vec<Named<'a>>> {
     let mut lines = Vec::new();
     for target in &findings.targets {
         for entry in &target.entries {

@@ -5,7 +5,7 @@ use crate::findings::Findings;
 use crate::verdict::matching::Outcome;
 
 /// One line for each quantized group with numbers.
-pub(crate) fn reported(findings: &Findings<'_>) -> Vec<Vec<Named>> {
+pub(crate) fn reported<'a>(findings: &'a Findings<'_>) -> Vec<Vec<Named<'a>>> {
     let line = |comparison: &crate::verdict::matching::Comparison<'_>| {
         let group = &findings.groups.groups[comparison.group];
         let (records, range, verdict, conflict, reason) = match &comparison.outcome {

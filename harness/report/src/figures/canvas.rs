@@ -57,12 +57,20 @@ pub(crate) struct Canvas {
     pub(crate) width: f64,
     pub(crate) height: f64,
     pub(crate) ops: Vec<Op>,
+    /// Places with the values that they stand for, shown where the pointer rests on one: on the
+    /// page and in SVG files.
+    pub(crate) tips: Vec<(At, String)>,
 }
 
 impl Canvas {
     /// An empty drawing of so many pixels.
     pub(crate) fn new(width: f64, height: f64) -> Self {
-        Self { width: width.ceil(), height: height.ceil(), ops: Vec::new() }
+        Self { width: width.ceil(), height: height.ceil(), ops: Vec::new(), tips: Vec::new() }
+    }
+
+    /// Says what a marker stands for.
+    pub(super) fn tip(&mut self, at: At, text: String) {
+        self.tips.push((at, text));
     }
 
     pub(crate) fn line(&mut self, points: &[At], colour: RGBColor, width: f64) {

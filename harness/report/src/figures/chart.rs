@@ -17,6 +17,12 @@ const LEGEND_LINE: f64 = 20.0;
 const TITLE_NAME: usize = 90;
 const LEGEND_NAME: usize = 40;
 
+/// Four digits of a number of any size.
+fn significant(x: f64) -> String {
+    let digits = if x == 0.0 { 0.0 } else { 3.0 - x.abs().log10().floor() };
+    format!("{x:.*}", digits.clamp(0.0, 15.0) as usize)
+}
+
 /// One point of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Dot {
@@ -266,6 +272,14 @@ impl Plot<'_> {
         for series in &self.panel.series {
             for dot in &series.dots {
                 c.marker(self.at(dot), RADIUS, series.style);
+                let bar = dot.bar.map_or(String::new(), |(low, high)| {
+                    format!(" ({} to {})", two(low), two(high))
+                });
+                let (name, acc, title) = (&series.name, two(dot.acc_pct), self.chart.x_title);
+                c.tip(
+                    self.at(dot),
+                    format!("{name}: {acc} %{bar}; {title}: {}", significant(dot.x)),
+                );
             }
         }
         self.labels(c);
@@ -324,3 +338,14 @@ pub(super) fn spread(values: &[f64]) -> Option<(f64, f64)> {
 /// What a caption adds where an axis is broken.
 pub(super) const BROKEN: &str =
     " A broken accuracy axis has two parts of different scales; lines that cross it are dashed.";
+
+#[cfg(test)]
+mod tests {
+    use super::significant;
+
+    #[test]
+    fn four_digits_of_any_size() {
+        let words = [0.0, 1.25e-6, 0.5, 12.345, 123_456.0, -3.0].map(significant);
+        assert_eq!(words, ["0", "0.000001250", "0.5000", "12.35", "123456", "-3.000"]);
+    }
+}

@@ -123,6 +123,7 @@ impl<'a> Plan<'a> {
         c.dashes((self.frame.x, y), (self.frame.x + self.frame.w, y), SOFT, 1.3);
         if let Some(kib) = self.points.fp32_kib {
             c.marker((self.across(kib), y), RADIUS, FP32);
+            c.tip((self.across(kib), y), format!("FP32: {} %, {} KiB", two(pct), two(kib)));
         }
     }
 
@@ -159,6 +160,11 @@ impl<'a> Plan<'a> {
     fn dots(&self, c: &mut Canvas, styles: &Styles) {
         for (point, &at) in self.points.points.iter().zip(&self.markers) {
             c.marker(at, RADIUS, styles.get(&point.method));
+            let over = point.over_draws_pct.map_or(String::new(), |i| {
+                format!(" ({} to {} over draws)", two(i.low), two(i.high))
+            });
+            let (acc, kib) = (two(point.acc_pct), two(point.size_kib));
+            c.tip(at, format!("{}, {}: {acc} %{over}, {kib} KiB", point.method, point.widths));
         }
     }
 

@@ -1,4 +1,5 @@
-//! The spread over draws: a dot for each draw, a line of dots for each method.
+//! The spread over draws, a line for each method: a dot for each draw, or where these are too many
+//! to be told apart, the share of them that lies around the middle.
 
 use super::canvas::{Anchor, CHARACTER, Canvas, cut, ink, tick_text};
 use super::layout::Rect;
@@ -12,6 +13,8 @@ const TEXT: f64 = 11.5;
 const LINE: f64 = 21.0;
 /// Longest name beside the dots, in characters.
 const NAME: usize = 34;
+/// Most draws of a method that are shown one by one.
+const DOTS: usize = 50;
 
 /// The draws of one method.
 struct Strip {
@@ -50,12 +53,18 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
             panels.push((widths, strips));
         }
     }
-    let markers = panels.iter().flat_map(|(_, s)| s).map(|s| s.accuracies_pct.len()).sum();
-    let caption = "Each dot is one draw of calibration images (or one seed): its simulated accuracy minus the mean over draws, which stands at the right. Each panel has its own scale.";
+    let strips = || panels.iter().flat_map(|(_, s)| s);
+    let markers = strips().map(Strip::markers).sum();
+    let mut caption = "Each dot is one draw of calibration images (or one seed): its simulated accuracy minus the mean over draws, which stands at the right. Each panel has its own scale.".to_string();
+    if strips().any(|s| s.accuracies_pct.len() > DOTS) {
+        caption += &format!(
+            " Where there are more than {DOTS}, a thin line goes from the lowest to the highest, a thick one holds the middle half, and the dot is the median."
+        );
+    }
     (!panels.is_empty()).then(|| Draft {
         title: title.clone(),
         extra: String::new(),
-        caption: caption.to_string(),
+        caption,
         markers,
         canvas: draw(&title, &panels),
     })
@@ -105,10 +114,48 @@ fn panel(c: &mut Canvas, widths: &str, strips: &[Strip], frame: Rect) {
         let style = ink(INK, TEXT, Anchor::Right, false);
         c.text(&cut(&strip.name, NAME), (x - 8.0, middle), style);
         c.text(&two(strip.mean_pct), (x + w + 50.0, middle), style);
+        let shift = |accuracy: f64| (across(accuracy - strip.mean_pct), middle);
+        if strip.accuracies_pct.len() > DOTS {
+            let [low, lower, median, upper, high] = quartiles(&strip.accuracies_pct).map(shift);
+            c.line(&[low, high], SOFT, 1.5);
+            c.line(&[lower, upper], SOFT, 5.0);
+            c.marker(median, 4.4, strip.style);
+            let draws = strip.accuracies_pct.len();
+            c.tip(median, format!("{}: {} % over {draws} draws", strip.name, two(strip.mean_pct)));
+            continue;
+        }
         for accuracy in &strip.accuracies_pct {
-            c.marker((across(accuracy - strip.mean_pct), middle), 4.4, strip.style);
+            c.marker(shift(*accuracy), 4.4, strip.style);
+            c.tip(shift(*accuracy), format!("{}: {} %", strip.name, two(*accuracy)));
         }
     }
     let style = ink(INK, TEXT, Anchor::Centre, false);
     c.text("accuracy − mean over draws [points]", (x + w / 2.0, y + h + 28.0), style);
+}
+
+impl Strip {
+    /// Markers that show it.
+    fn markers(&self) -> usize {
+        let draws = self.accuracies_pct.len();
+        if draws > DOTS { 1 } else { draws }
+    }
+}
+
+/// The smallest value, the one a quarter of the way up, the middle, three quarters, the largest.
+fn quartiles(values: &[f64]) -> [f64; 5] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    [0, 1, 2, 3, 4].map(|quarter| sorted[quarter * (sorted.len() - 1) / 4])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_of_eleven_numbers() {
+        let values: Vec<f64> = (0..11).rev().map(f64::from).collect();
+        assert_eq!(quartiles(&values), [0.0, 2.0, 5.0, 7.0, 10.0]);
+        assert_eq!(quartiles(&[3.0]), [3.0; 5]);
+    }
 }

@@ -35,7 +35,7 @@ use crate::ranks::Ranking;
 use crate::stats::OVER_DRAWS;
 use crate::targets::Target;
 use crate::verdict::matching::Comparison;
-use crate::{File, ReportError};
+use crate::{Folder, ReportError, put};
 use canvas::Canvas;
 use points::Points;
 use style::Styles;
@@ -173,14 +173,17 @@ impl Figure {
 }
 
 /// The files of all figures.
-pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
-    let pair = |figure: &Figure| {
-        let svg = (figure.file.clone(), figure.svg.clone().into_bytes());
-        Ok([svg, (figure.png_file(), figure.png()?)])
-    };
-    let pairs: Result<Vec<[File; 2]>, ReportError> =
-        findings.figures.par_iter().map(pair).collect();
-    Ok(pairs?.into_iter().flatten().collect())
+pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
+    // No more at a time than are painted at once: a picture takes megabytes until it is packed.
+    for figures in findings.figures.chunks(rayon::current_num_threads()) {
+        let painted: Result<Vec<Vec<u8>>, ReportError> =
+            figures.par_iter().map(Figure::png).collect();
+        for (figure, png) in figures.iter().zip(painted?) {
+            put(folder, &figure.file, figure.svg.as_bytes())?;
+            put(folder, &figure.png_file(), &png)?;
+        }
+    }
+    Ok(())
 }
 
 /// A name that no figure before has.

@@ -1,5 +1,6 @@
 //! A drawing as SVG and as PNG, both through plotters.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use plotters::coord::Shift;
@@ -14,6 +15,9 @@ use super::style::PAPER;
 /// Backend pixels for each of ours in SVG: plotters rounds coordinates to whole pixels.
 const FINE: f64 = 8.0;
 
+/// How near to a value the pointer has to be, in our pixels.
+const TIP: f64 = 7.0;
+
 /// The SVG backend divides font sizes by this; browsers centre text on its anchor.
 const SVG_FONT: (f64, f64) = (1.24, 0.0);
 
@@ -21,6 +25,9 @@ const SVG_FONT: (f64, f64) = (1.24, 0.0);
 /// the mean smooths edges, which the bitmap backend leaves jagged.
 const COARSE: f64 = 3.0;
 const JOINED: usize = 2;
+/// The same of drawings with more than so many of our pixels, whose pictures would take a hundred
+/// megabytes on the way.
+const LARGE: (f64, f64) = (1.5e6, 2.0);
 
 /// The bitmap backend takes the height of a line for the size, and centres the line's box, whose
 /// middle lies above that of the letters.
@@ -41,21 +48,39 @@ pub(super) fn svg(canvas: &Canvas) -> Result<String, String> {
     // The document is shown at our size; its view box stays the backend's.
     let fine = format!("width=\"{width}\" height=\"{height}\"");
     let shown = format!("width=\"{}\" height=\"{}\"", canvas.width, canvas.height);
-    Ok(svg.replacen(&fine, &shown, 1))
+    let svg = svg.replacen(&fine, &shown, 1);
+    Ok(svg.replacen("</svg>", &(tips(canvas) + "</svg>"), 1))
 }
 
-/// The drawing as a PNG file, one and a half of its pixels for each of ours.
+/// Circles that cannot be seen, over what they give the values of.
+fn tips(canvas: &Canvas) -> String {
+    let mut text = String::new();
+    for ((x, y), tip) in &canvas.tips {
+        let [x, y, r] = [x, y, &TIP].map(|v| (v * FINE).round());
+        let tip = tip.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "<circle cx=\"{x}\" cy=\"{y}\" r=\"{r}\" fill=\"none\" pointer-events=\"all\"><title>{tip}</title></circle>"
+        );
+    }
+    text
+}
+
+/// The drawing as a PNG file, one and a half of its pixels for each of ours, or one if it is large.
 ///
 /// # Errors
 /// What the drawing library or the encoder says.
 pub(super) fn png(canvas: &Canvas) -> Result<Vec<u8>, String> {
     font()?;
-    let size = |v: f64| (v * COARSE).round() as u32 / JOINED as u32 * JOINED as u32;
+    let (limit, less) = LARGE;
+    let coarse = if canvas.width * canvas.height > limit { less } else { COARSE };
+    let size = |v: f64| (v * coarse).round() as u32 / JOINED as u32 * JOINED as u32;
     let (width, height) = (size(canvas.width), size(canvas.height));
     let mut pixels = vec![0; width as usize * height as usize * 3];
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
-        replay(canvas, &area, COARSE, BITMAP_FONT)?;
+        replay(canvas, &area, coarse, BITMAP_FONT)?;
     }
     let (width, height, small) = joined(&pixels, width as usize);
     let mut file = Vec::new();

@@ -5,6 +5,7 @@ use super::layout::Rect;
 use super::scale::nice_ticks;
 use super::style::{GRID, INK, SOFT, Style};
 use super::{Draft, Sources};
+use crate::format::two;
 use crate::verdict::Own;
 use crate::verdict::matching::{Comparison, Outcome};
 
@@ -101,6 +102,9 @@ fn draw(title: &str, points: &[Point]) -> Canvas {
             c.line(&[(at.0, up(interval.low)), (at.0, up(interval.high))], point.style.colour, 1.3);
         }
         c.marker(at, 4.8, point.style);
+        let ((low, high), own) = (point.reported, two(point.own.mean));
+        let (name, low, high) = (&point.name, two(low), two(high));
+        c.tip(at, format!("{name}: reported {low} to {high} points, ours {own}"));
         // Hollow markers of two methods can look alike: the legend alone would not tell them.
         let name = cut(&point.name, 26);
         c.text(&name, (at.0 + 9.0, at.1), ink(SOFT, TEXT - 1.5, Anchor::Left, false));

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use crate::figures::KINDS;
 use crate::findings::Findings;
-use crate::{File, ReportError};
+use crate::{Folder, ReportError, put};
 
 use escape::escape;
 
@@ -20,19 +20,18 @@ use escape::escape;
 ///
 /// # Errors
 /// [`ReportError::Paper`]: the survey asks for a figure or table that there is not.
-pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
+pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
     let tables = table::tables(findings)?;
     let wanted = figures(findings)?;
-    let mut files = Vec::new();
     let mut body = String::new();
     for (name, text) in tables {
         let _ = writeln!(body, "\\input{{{name}}}\n");
-        files.push((format!("latex/{name}.tex"), text.into_bytes()));
+        put(folder, &format!("latex/{name}.tex"), text.as_bytes())?;
     }
     for figure in wanted {
         let name = figure.file.trim_start_matches("figures/").trim_end_matches(".svg");
         let picture = tikz::picture(figure.canvas());
-        files.push((format!("latex/{name}.tex"), picture.into_bytes()));
+        put(folder, &format!("latex/{name}.tex"), picture.as_bytes())?;
         let _ = writeln!(
             body,
             "\\begin{{figure}}\n\\centering\n\\resizebox{{\\linewidth}}{{!}}{{\\input{{{name}}}}}\n\
@@ -41,9 +40,17 @@ pub(crate) fn files(findings: &Findings<'_>) -> Result<Vec<File>, ReportError> {
             escape(&figure.caption)
         );
     }
-    files.push(("latex/methods.bib".to_string(), bibtex::entries(findings).into_bytes()));
-    files.push(("latex/report.tex".to_string(), document(findings, &body).into_bytes()));
-    Ok(files)
+    put(folder, "latex/methods.bib", bibtex::entries(findings).as_bytes())?;
+    put(folder, "latex/report.tex", document(findings, &body).as_bytes())
+}
+
+/// Whether there is what the survey asks for.
+///
+/// # Errors
+/// [`ReportError::Paper`] if not.
+pub(crate) fn check(findings: &Findings<'_>) -> Result<(), ReportError> {
+    table::tables(findings)?;
+    figures(findings).map(drop)
 }
 
 /// The figures that the survey asks for, or all.

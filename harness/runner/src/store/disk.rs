@@ -45,6 +45,15 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 /// On any error the temporary file is removed and `path` is as before. What is there and is not a
 /// regular file (a device, a pipe, a folder) is left alone: renaming would replace it.
 pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_whole_of(disk, path, &mut |file| file.write_all(bytes))
+}
+
+/// As [`write_whole`], of what `content` writes.
+pub fn write_whole_of(
+    disk: &dyn Disk,
+    path: &Path,
+    content: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -58,7 +67,7 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()>
     let part = path.with_file_name(format!(".{name}.{host}-{pid}-{start}-{n}.{PART}"));
     let written = (|| {
         let mut file = disk.create(&part)?;
-        file.write_all(bytes)?;
+        content(&mut file)?;
         file.flush()?;
         file.sync()?;
         drop(file);

@@ -343,10 +343,21 @@ fn labels_name(test_data: &str) -> String {
 /// # Errors
 /// The reason without the file's name, which the caller adds.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_of(path, &mut |file| file.write_all(bytes))
+}
+
+/// As [`write_atomic`], of what `content` writes.
+///
+/// # Errors
+/// As there, and those of `content`.
+pub fn write_atomic_of(
+    path: &Path,
+    content: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         create_folder(folder)?;
     }
-    write_whole(&RealDisk, path, bytes)
+    write_whole_of(&RealDisk, path, content)
 }
 
 #[cfg(test)]

@@ -281,12 +281,12 @@ fn mixtures_take_each_number_from_one_side() {
     let device = Device::new();
     let [a, b] = [21, 22].map(|seed| device.map(&noise(&[4, 20, 5, 5], seed)).unwrap());
     let mixed = Chance::new(5, 0, 0).mix(&a, &b, &[0, 1, 2, 3], 0.3).unwrap().to_tensor();
+    let rest = Chance::new(5, 0, 0).after(1).mix(&a, &b, &[1, 2, 3], 0.3).unwrap().to_tensor();
     let (a, b) = (a.to_tensor(), b.to_tensor());
     let from_a = mixed.data.iter().zip(&a.data).filter(|(m, a)| m == a).count();
     let from_b = mixed.data.iter().zip(&b.data).filter(|(m, b)| m == b).count();
     assert_eq!(from_a + from_b, 2000);
     assert!((500..700).contains(&from_a), "{from_a}");
-    let rest = Chance::new(5, 0, 0).after(1).mix(&a, &b, &[1, 2, 3], 0.3).unwrap().to_tensor();
     assert_eq!(rest.data, mixed.data[mixed.data.len() / 4..]);
     assert_ne!(Chance::new(5, 0, 1), Chance::new(5, 1, 0));
     let [c, d] = [&a, &b].map(|t| device.map(t).unwrap());
