@@ -7,6 +7,8 @@
 
 Opset 17, dynamic batch, batch norms as they are and not folded into convolutions. The hash of the
 file depends on the versions of torch and onnx, so the card is written here and not shipped.
+A file appears only if ONNX's checker takes it and its logits of two random images are those of torch
+(by onnxruntime if that is installed, else by ONNX's slow reference).
 --untrained exports random weights, to try the way without a download; its card states no accuracy.
 """
 import argparse
@@ -41,6 +43,38 @@ licence: BSD-3-Clause (torchvision); the weights were trained on ImageNet, whose
 """
 
 
+def outputs(file, images):
+    """What a program other than torch makes of an ONNX file."""
+    try:
+        import onnxruntime
+    except ImportError:
+        from onnx.reference import ReferenceEvaluator
+
+        return ReferenceEvaluator(str(file)).run(None, {"image": images})[0]
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": images})[0]
+
+
+def check(file, model):
+    """Ends the program if the file is not the model."""
+    import onnx
+    import torch
+
+    onnx.checker.check_model(str(file), full_check=True)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = model(images).numpy()
+    found = outputs(file, images.numpy())
+    error = abs(found - wanted).max() / abs(wanted).max() if found.shape == wanted.shape else float("inf")
+    if not error < 1e-3:
+        file.unlink()
+        sys.exit(
+            f"export-torchvision.py: {file.stem}: logits of the exported file differ from torch's by "
+            f"{error:.3g} of the largest, expected less than 0.001; nothing was kept. Try another version of torch"
+        )
+    return error
+
+
 def export(name, folder, cards, untrained):
     import torch
     import torchvision
@@ -62,6 +96,7 @@ def export(name, folder, cards, untrained):
         do_constant_folding=False,
         dynamo=False,
     )
+    error = check(part, model)
     part.rename(file)
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     accuracy = "" if untrained else f"fp32_top1: {top1}\n# JPEG decoders differ by a grey level here and there.\ngate_tolerance: 0.1\n"
@@ -74,7 +109,7 @@ def export(name, folder, cards, untrained):
         version=torchvision.__version__,
     )
     (cards / f"{name}-imagenet.yaml").write_text(text)
-    print(f"{file}  sha256 {sha256}")
+    print(f"{file}  sha256 {sha256}  logits within {error:.1e} of torch's")
 
 
 def main():

@@ -12,7 +12,7 @@ use crate::markdown::escape;
 use crate::verdict::matching::Outcome;
 use crate::{Folder, ReportError, put};
 
-/// Makes a page for each method whose card is known.
+/// Makes a page for each method.
 pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<(), ReportError> {
     let mut names: Vec<&str> = findings
         .groups
@@ -25,25 +25,21 @@ pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<
     names.dedup();
     for name in names {
         let base = name.split('+').next().unwrap_or(name);
-        let Some(card) = findings.cards.iter().find(|card| card.name == base) else { continue };
+        let card = findings.cards.iter().find(|card| card.name == base).copied();
         let file = format!("methods/{}.md", crate::format::slug(name));
         put(folder, &file, page(findings, name, card).as_bytes())?;
     }
     Ok(())
 }
 
-fn page(findings: &Findings<'_>, name: &str, card: &Card) -> String {
-    let mut text = format!("# {}\n\n{}: {}.\n\n", escape(name), card.family.title(), card.summary);
-    for (what, value) in
-        [("when", card.when), ("paper", card.paper), ("granularity", card.granularity)]
-    {
-        let _ = writeln!(text, "- {what}: {}", escape(value));
+fn page(findings: &Findings<'_>, name: &str, card: Option<&Card>) -> String {
+    let mut text = format!("# {}\n\n", escape(name));
+    match card {
+        Some(card) => about(&mut text, card),
+        None => {
+            text += "Made outside of quantbench, or by a later version: its card is not known.\n"
+        }
     }
-    let _ = writeln!(
-        text,
-        "- widths of weights: {} to {} bits",
-        card.widths.weights.0, card.widths.weights.1
-    );
     let _ = writeln!(text, "\n## Results beside what is reported\n");
     text += "| model | widths | parameters | runs | accuracy \\[%\\] | drop \\[points\\] | reported drop \\[points\\] | verdict |\n\
              | --- | --- | --- | ---: | ---: | ---: | ---: | --- |\n";
@@ -51,6 +47,7 @@ fn page(findings: &Findings<'_>, name: &str, card: &Card) -> String {
     for (i, group) in groups.filter(|(_, g)| g.asked.cell.method == name) {
         let _ = writeln!(text, "{}", line(findings, i, group));
     }
+    let Some(card) = card else { return text };
     let _ = writeln!(text, "\n## Where it departs from its paper\n");
     if card.departures.is_empty() {
         text += "Nowhere that is known.\n";
@@ -59,6 +56,17 @@ fn page(findings: &Findings<'_>, name: &str, card: &Card) -> String {
         let _ = writeln!(text, "- {}", escape(departure));
     }
     text
+}
+
+fn about(text: &mut String, card: &Card) {
+    let _ = writeln!(text, "{}: {}.\n", card.family.title(), card.summary);
+    for (what, value) in
+        [("when", card.when), ("paper", card.paper), ("granularity", card.granularity)]
+    {
+        let _ = writeln!(text, "- {what}: {}", escape(value));
+    }
+    let (from, to) = card.widths.weights;
+    let _ = writeln!(text, "- widths of weights: {from} to {to} bits");
 }
 
 fn line(findings: &Findings<'_>, index: usize, group: &Group<'_>) -> String {

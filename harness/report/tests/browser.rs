@@ -12,7 +12,7 @@ use quantbench_report::{Stored, build_with};
 mod fixtures;
 
 use fixtures::read::file;
-use fixtures::{curve, histograms, odd, survey};
+use fixtures::{costs, curve, histograms, odd, survey};
 
 /// Longest time for one load of a page.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -134,6 +134,7 @@ fn the_page_fits_sorts_filters_and_says_nothing_on_the_console() {
             &build_with(&Stored {
                 rows: &rows,
                 histograms: &histograms(&rows),
+                costs: &costs(&rows),
                 ..Stored::default()
             })
             .unwrap(),

@@ -110,6 +110,25 @@ fn a_survey_names_its_tables_and_figures() {
 }
 
 #[test]
+fn targets_are_tables_too() {
+    let made = files(&survey(), None);
+    let names = |start: &str| made.iter().filter(|(n, _)| n.starts_with(start)).count();
+    assert!(names("latex/target-") > 0, "{:?}", made.iter().map(|f| &f.0).collect::<Vec<_>>());
+    for name in ["latex/targets.tex", "latex/target-1.tex"] {
+        let table = text(&made, name);
+        assert!(table.contains("\\begin{longtable}") && table.contains("\\toprule"), "{table}");
+        let lines = table.lines().filter(|l| l.ends_with("\\\\") && l.contains(" & "));
+        let columns: std::collections::BTreeSet<usize> =
+            lines.map(|l| l.replace("\\&", "").matches('&').count()).collect();
+        assert_eq!(columns.len(), 1, "every line has a field for each column: {table}");
+        assert!(
+            text(&made, "latex/report.tex")
+                .contains(&format!("\\input{{{}}}", &name[6..name.len() - 4]))
+        );
+    }
+}
+
+#[test]
 fn tex_takes_every_table_and_figure() {
     let quiet =
         |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
@@ -148,5 +167,6 @@ fn a_method_has_a_page_with_its_card_results_and_departures() {
     ] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
-    assert!(!made.iter().any(|(name, _)| name == "methods/dfq.md"), "its card is not known");
+    let page = text(&made, "methods/dfq.md");
+    assert!(page.contains("its card is not known") && page.contains("| m | W4A4 |"), "{page}");
 }

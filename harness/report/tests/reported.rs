@@ -142,7 +142,11 @@ fn every_report_counts_what_is_not_comparable() {
     let findings = Findings::of(&rows).unwrap();
     // The built-in records know neither the method `m` nor this checkpoint.
     assert_eq!(findings.comparisons.len(), 2);
-    let csv = quantbench_report::build(&rows).unwrap().files();
-    let (_, bytes) = csv.iter().find(|(name, _)| name == "reported.csv").unwrap();
-    assert_eq!(String::from_utf8_lossy(bytes).matches("not comparable").count(), 2);
+    let files = quantbench_report::build(&rows).unwrap().files();
+    let text = |wanted: &str| {
+        let (_, bytes) = files.iter().find(|(name, _)| name == wanted).unwrap();
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    assert_eq!(text("reported.csv").matches("not comparable").count(), 2);
+    assert!(text("latex/reported.tex").contains("\\begin{longtable}"));
 }

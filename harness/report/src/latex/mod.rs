@@ -5,6 +5,7 @@
 
 mod bibtex;
 mod escape;
+mod long;
 mod table;
 mod tikz;
 
@@ -12,6 +13,7 @@ use std::fmt::Write as _;
 
 use crate::figures::KINDS;
 use crate::findings::Findings;
+use crate::table::{Table, Tables};
 use crate::{Folder, ReportError, put};
 
 use escape::escape;
@@ -27,6 +29,10 @@ pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<
     for (name, text) in tables {
         let _ = writeln!(body, "\\input{{{name}}}\n");
         put(folder, &format!("latex/{name}.tex"), text.as_bytes())?;
+    }
+    for (name, table) in others(findings) {
+        let _ = writeln!(body, "\\input{{{name}}}\n");
+        put(folder, &format!("latex/{name}.tex"), long::table(table).as_bytes())?;
     }
     for figure in wanted {
         let name = figure.file.trim_start_matches("figures/").trim_end_matches(".svg");
@@ -51,6 +57,19 @@ pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<
 pub(crate) fn check(findings: &Findings<'_>) -> Result<(), ReportError> {
     table::tables(findings)?;
     figures(findings).map(drop)
+}
+
+/// The tables besides those of methods, where the survey does not say which ones it wants.
+fn others<'f>(findings: &'f Findings<'_>) -> Vec<(String, &'f Table)> {
+    if findings.paper.is_some_and(|p| !p.tables.is_empty()) {
+        return Vec::new();
+    }
+    let Tables { reported, choices, targets, .. } = &findings.tables;
+    let mut tables: Vec<(String, &Table)> = Vec::new();
+    tables.extend(reported.iter().map(|t| ("reported".to_string(), t)));
+    tables.extend(choices.iter().map(|t| ("targets".to_string(), t)));
+    tables.extend(targets.iter().enumerate().map(|(i, t)| (format!("target-{}", i + 1), t)));
+    tables
 }
 
 /// The figures that the survey asks for, or all.
@@ -78,7 +97,7 @@ fn document(findings: &Findings<'_>, body: &str) -> String {
          \\documentclass[10pt]{{article}}\n\
          \\usepackage[utf8]{{inputenc}}\n\
          \\usepackage[a4paper,margin=2cm]{{geometry}}\n\
-         \\usepackage{{booktabs,graphicx,tikz}}\n\
+         \\usepackage{{array,booktabs,graphicx,longtable,tikz}}\n\
          \\begin{{document}}\n\\section*{{Quantization report: {surveys}}}\n\n{body}\
          \\nocite{{*}}\n\\bibliographystyle{{plain}}\n\\bibliography{{methods}}\n\\end{{document}}\n"
     )

@@ -31,7 +31,7 @@ pub use facts::ArtefactFacts;
 pub use rows::{BadRow, Fault, Read, Snapshot};
 use rows::{best, files_of, read_row};
 
-use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole};
+use disk::{Disk, RealDisk, create_folder, remove_leftovers, write_whole, write_whole_of};
 use statistics::Kept;
 
 /// A run folder, with further folders of rows that count as done.
