@@ -148,5 +148,13 @@ fn every_report_counts_what_is_not_comparable() {
         String::from_utf8_lossy(bytes).into_owned()
     };
     assert_eq!(text("reported.csv").matches("not comparable").count(), 2);
-    assert!(text("latex/reported.tex").contains("\\begin{longtable}"));
+}
+
+#[test]
+fn numbers_that_may_not_be_compared_stand_in_latex_with_the_reason() {
+    let rows = some(vec![row("resnet20-cifar10", "dorefa", Family::DataDependent, "w2a2", 5000)]);
+    let files = quantbench_report::build(&rows).unwrap().files();
+    let (_, bytes) = files.iter().find(|(name, _)| name == "latex/reported.tex").unwrap();
+    let table = String::from_utf8_lossy(bytes);
+    assert!(table.contains("\\begin{longtable}") && table.contains("not comparable"), "{table}");
 }

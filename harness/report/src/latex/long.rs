@@ -6,7 +6,7 @@ use super::escape::escape;
 use crate::table::{Column, Field, Line, Table};
 
 /// Share of the line that the columns take; the rest lies between them.
-const FILLED: f64 = 0.9;
+const FILLED: f64 = 0.88;
 /// Longest text that a column is made wide for, in characters.
 const WIDEST: usize = 32;
 
@@ -23,13 +23,12 @@ pub(super) fn table(table: &Table) -> String {
     }
     let heads: Vec<String> = table.columns.iter().map(|c| escape(&c.line())).collect();
     let mut body = String::new();
-    for section in &table.sections {
+    for (i, section) in table.sections.iter().enumerate() {
+        let rule = if i > 0 { "\\midrule\n" } else { "" };
         if !section.heading.is_empty() {
             let heading = escape(&section.heading);
-            let _ = writeln!(
-                body,
-                "\\midrule\n\\multicolumn{{{count}}}{{l}}{{\\emph{{{heading}}}}}\\\\"
-            );
+            let _ =
+                writeln!(body, "{rule}\\multicolumn{{{count}}}{{l}}{{\\emph{{{heading}}}}}\\\\");
         }
         body.extend(section.lines.iter().map(line));
     }
@@ -38,7 +37,7 @@ pub(super) fn table(table: &Table) -> String {
         let _ = write!(notes, " $^{{{}}}${}", i + 1, escape(note));
     }
     format!(
-        "% Needs booktabs, longtable and array.\n{{\\footnotesize\\setlength{{\\tabcolsep}}{{2pt}}\n\
+        "% Needs booktabs, longtable and array.\n{{\\footnotesize\\setlength{{\\tabcolsep}}{{3pt}}\n\
          \\begin{{longtable}}{{@{{}}{columns}@{{}}}}\n\\caption{{{}}}\\\\\n\\toprule\n{} \\\\\n\\midrule\n\
          \\endhead\n{body}\\bottomrule\n\\multicolumn{{{count}}}{{@{{}}p{{0.95\\linewidth}}}}{{{notes}}}\\\\\n\
          \\end{{longtable}}}}\n",

@@ -30,8 +30,11 @@ pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<
         let _ = writeln!(body, "\\input{{{name}}}\n");
         put(folder, &format!("latex/{name}.tex"), text.as_bytes())?;
     }
+    let asked = findings.paper.is_some_and(|p| !p.tables.is_empty());
     for (name, table) in others(findings) {
-        let _ = writeln!(body, "\\input{{{name}}}\n");
+        if !asked {
+            let _ = writeln!(body, "\\input{{{name}}}\n");
+        }
         put(folder, &format!("latex/{name}.tex"), long::table(table).as_bytes())?;
     }
     for figure in wanted {
@@ -59,11 +62,9 @@ pub(crate) fn check(findings: &Findings<'_>) -> Result<(), ReportError> {
     figures(findings).map(drop)
 }
 
-/// The tables besides those of methods, where the survey does not say which ones it wants.
+/// The tables besides those of methods; the document has them where the survey does not say which
+/// ones it wants.
 fn others<'f>(findings: &'f Findings<'_>) -> Vec<(String, &'f Table)> {
-    if findings.paper.is_some_and(|p| !p.tables.is_empty()) {
-        return Vec::new();
-    }
     let Tables { reported, choices, targets, .. } = &findings.tables;
     let mut tables: Vec<(String, &Table)> = Vec::new();
     tables.extend(reported.iter().map(|t| ("reported".to_string(), t)));
