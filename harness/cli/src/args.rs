@@ -66,6 +66,24 @@ pub enum Verb {
     /// One cell, on behalf of `run`
     #[command(hide = true)]
     Worker,
+    /// Which 8-bit kernels this process gets, on behalf of `doctor`
+    #[command(hide = true)]
+    Probe,
+}
+
+/// The instruction set to hold ONNX Runtime to.
+#[derive(Debug, Args)]
+pub struct IsaArgs {
+    /// Hold ONNX Runtime to this instruction set on a CPU with more (x86-64 Linux)
+    #[arg(long, value_name = "ISA")]
+    pub isa: Option<Isa>,
+}
+
+/// Instruction sets to hold ONNX Runtime to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Isa {
+    /// AVX2, whose 8-bit products saturate.
+    Avx2,
 }
 
 /// What to list.
@@ -161,6 +179,8 @@ pub struct RunArgs {
     /// This part of the cells only, for job arrays: I/N with I from 0 to N-1
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<(usize, usize)>,
+    #[command(flatten)]
+    pub isa: IsaArgs,
 }
 
 /// `status`.
@@ -354,6 +374,11 @@ pub struct EvalArgs {
     /// Let the runtime use its integer kernels (deployed) instead of simulating in float
     #[arg(long)]
     pub deployed: bool,
+    /// With --deployed: no saturation where 8-bit products saturate (session.x64quantprecision)
+    #[arg(long, requires = "deployed")]
+    pub precise: bool,
+    #[command(flatten)]
+    pub isa: IsaArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -363,6 +388,7 @@ pub struct EvalArgs {
 ///
 ///     quantbench cost resnet20-cifar10 --weights 4 --activations 4
 ///     quantbench cost --artefact q.onnx --profile bitfusion --layers
+///     quantbench cost resnet20-cifar10 --artefact q.onnx --measure --profile x86-avx2
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub struct CostArgs {
@@ -373,8 +399,9 @@ pub struct CostArgs {
     /// Run folder: store the cost of each of its artefacts on each target beside its rows
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "artefact", "weights", "activations", "layers", "json"])]
     pub run: Option<PathBuf>,
-    /// With --run: measure latency on this machine beside FP32, as the cost of --profile x86-native
-    #[arg(long, requires = "run")]
+    /// Measure latency on this machine beside FP32: of a run's artefacts with --run, or of
+    /// --artefact beside MODEL. Profiles are x86-native, the CPU as it is, and x86-avx2
+    #[arg(long)]
     pub measure: bool,
     /// With --measure: images per inference
     #[arg(long, value_name = "N", default_value_t = 1, requires = "measure", value_parser = clap::value_parser!(u16).range(1..))]
@@ -385,6 +412,8 @@ pub struct CostArgs {
     /// With --measure: measured rounds
     #[arg(long, value_name = "N", default_value_t = 200, requires = "measure", value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    #[command(flatten)]
+    pub isa: IsaArgs,
     /// Target, see `list profiles`, or a path to a profile; may be repeated [default: all that
     /// have a model]
     #[arg(long, value_name = "NAME|FILE")]

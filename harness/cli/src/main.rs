@@ -4,6 +4,7 @@ mod args;
 mod asked;
 mod context;
 mod exit;
+mod isa;
 mod out;
 mod progress;
 mod signals;
@@ -14,11 +15,15 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Verb};
+use crate::exit::Failure;
 
 fn main() -> ExitCode {
     signals::survive_full_files();
     let Cli { configs, verb } = Cli::parse();
     let configs = configs.as_deref();
+    if let Err(failure) = isa::hold(&verb) {
+        return fail(&failure);
+    }
     let outcome = match verb {
         Verb::List(args) => verbs::list::run(&args, configs),
         Verb::Explain(args) => verbs::explain::run(&args, configs),
@@ -38,12 +43,15 @@ fn main() -> ExitCode {
         Verb::Schema(args) => verbs::schema::run(&args),
         Verb::Completions(args) => verbs::completions::run(&args, configs),
         Verb::Worker => return verbs::worker::run(),
+        Verb::Probe => verbs::probe::run(),
     };
     match outcome {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            out::say(&format!("error: {failure}"));
-            failure.exit.into()
-        }
+        Err(failure) => fail(&failure),
     }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    out::say(&format!("error: {failure}"));
+    failure.exit.into()
 }

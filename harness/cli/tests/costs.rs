@@ -103,3 +103,59 @@ fn two_folders_are_compared_and_a_choice_is_recommended() {
     assert_error(&ask(&["--size-kib", "1"]), 2, &["nothing fits the limits", "--size-kib 2"]);
     assert_error(&ask(&["--profile", "bitfusio"]), 2, &["did you mean \"bitfusion\"?"]);
 }
+
+/// A quantized file of the embedded network.
+fn quantized(folder: &Path) {
+    let words = ["quantize", "--model", "resnet-shapes10", "--method", "minmax", "--bits", "w8a8"];
+    let more = ["--calibration-images", "64", "-o", "q.onnx"];
+    let output = run(quantbench(folder).args(words).args(more));
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_is_timed_beside_its_model_layer_by_layer() {
+    if !runtime_is_here() || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    quantized(folder.path());
+    let words = ["cost", "resnet-shapes10", "--artefact", "q.onnx", "--measure", "--rounds", "20"];
+    let output = run(quantbench(folder.path()).args(words).arg("--json"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["profile"], "x86-native");
+    for side in ["artefact", "fp32"] {
+        let cost = &found["cost_measured"][side];
+        assert!(cost["seconds"].as_f64().unwrap() > 0.0, "{cost}");
+        let layers = cost["layers"].as_array().unwrap();
+        let timed = layers.iter().filter(|l| l["seconds"].as_f64().is_some_and(|s| s > 0.0));
+        assert!(2 * timed.count() > layers.len(), "most layers of {side} have a time: {layers:?}");
+    }
+    let output = run(quantbench(folder.path()).args(words).arg("--layers"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("95 % of the median") && text.contains("w8a8"), "{text}");
+    let output = run(quantbench(folder.path()).args(["cost", "resnet-shapes10", "--measure"]));
+    assert_error(&output, 2, &["--measure: expected --run DIR, or MODEL and --artefact FILE"]);
+}
+
+#[test]
+fn a_run_is_held_to_avx2_by_an_option() {
+    if !runtime_is_here() || !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    quantized(folder.path());
+    let eval = ["eval", "--model", "q.onnx", "--deployed", "--images", "64", "--isa", "avx2"];
+    let output = run(quantbench(folder.path()).args(eval).args(["--precise", "--json"]));
+    if stderr(&output).contains("cannot be capped") {
+        println!("skipped: {}", stderr(&output));
+        return;
+    }
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = run(quantbench(folder.path()).args(["eval", "--model", "q.onnx", "--precise"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--deployed"), "{}", stderr(&output));
+    let output = run(quantbench(folder.path()).arg("doctor"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("held to AVX2 (--isa avx2): byte products are saturating"), "{text}");
+}

@@ -163,7 +163,7 @@ fn bare_session(
 ) -> Outcome<ort::session::Session> {
     let level = match setting.optimisation {
         Optimisation::Off => GraphOptimizationLevel::Disable,
-        Optimisation::Float | Optimisation::All => GraphOptimizationLevel::All,
+        _ => GraphOptimizationLevel::All,
     };
     let session = ort::session::Session::builder(runtime.environment())
         .and_then(|b| Ok(b.with_intra_threads(setting.threads)?))

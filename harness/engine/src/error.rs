@@ -203,6 +203,16 @@ pub enum EngineError {
         /// The folder for temporary files.
         folder: PathBuf,
     },
+    /// The runtime's profile could not be had, so that its operators have no times.
+    #[error("{origin}: cannot read back the runtime's profile: {reason}; check {}", .folder.display())]
+    Profile {
+        /// Where the model came from.
+        origin: String,
+        /// What went wrong.
+        reason: String,
+        /// The folder for temporary files.
+        folder: PathBuf,
+    },
     /// Images could not be delivered.
     #[error(transparent)]
     Source(#[from] SourceError),

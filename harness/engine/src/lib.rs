@@ -4,7 +4,8 @@
 //! predicted classes, accuracies, logits and, for calibration, the values inside a network.
 //! The runtime is a library that is found and loaded at run time, see [`Runtime`].
 //!
-//! *Invariant*: this room reads no clock (callers measure), knows no method and no data set, and
+//! *Invariant*: this room reads no clock (callers measure; times of operators are the runtime's own),
+//! knows no method and no data set, and
 //! its results do not depend on the number of threads.
 
 pub mod autodiff;
@@ -15,6 +16,7 @@ mod evaluate;
 mod integer;
 mod library;
 mod locate;
+mod operators;
 pub mod packed;
 mod part;
 mod probe;
@@ -30,6 +32,7 @@ pub use engine::Engine;
 pub use error::{EngineError, RuntimeError};
 pub use evaluate::{Evaluation, evaluate};
 pub use integer::count_integer_layers;
+pub use operators::{OperatorTime, operator_times};
 pub use part::{Feed, Part};
 pub use probe::{ByteProducts, byte_products};
 pub use runtime::Runtime;

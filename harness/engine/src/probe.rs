@@ -45,7 +45,15 @@ impl std::fmt::Display for ByteProducts {
 /// # Errors
 /// The runtime refuses the model, which no version since 1.10 does.
 pub fn byte_products(runtime: &Runtime) -> Result<ByteProducts, EngineError> {
-    let options = Options { threads: 1, optimisation: Optimisation::Off };
+    byte_products_under(runtime, Optimisation::Off)
+}
+
+/// The same where the runtime may change the product before it runs it.
+pub(crate) fn byte_products_under(
+    runtime: &Runtime,
+    optimisation: Optimisation,
+) -> Result<ByteProducts, EngineError> {
+    let options = Options { threads: 1, optimisation };
     let mut session = Session::new(runtime, &model(), &options, "the probe of 8-bit kernels")?;
     let output = session.run(&Tensor::new(vec![SIZE, SIZE], vec![255.0; SIZE * SIZE]))?;
     let sum = output.first().and_then(|t| t.data.first()).copied().unwrap_or(f32::NAN);

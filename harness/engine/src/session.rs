@@ -1,5 +1,7 @@
 //! One model, ready to run.
 
+use std::path::Path;
+
 use ort::logging::LogLevel;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::{TensorElementType, TensorRef, ValueType};
@@ -32,6 +34,9 @@ pub enum Optimisation {
     /// Everything: layers between Q/DQ pairs become integer kernels where there are any. Deployed
     /// accuracies are obtained so.
     All,
+    /// As [`Optimisation::All`] where byte products are exact. Where they saturate the runtime turns
+    /// signed weights into unsigned ones, whose products do not (`session.x64quantprecision`).
+    Precise,
 }
 
 /// How a model is run.
@@ -64,18 +69,51 @@ impl Session {
         options: &Options,
         origin: &str,
     ) -> Result<Self, EngineError> {
+        Self::built(runtime, onnx, options, origin, None)
+    }
+
+    /// The same with the runtime's profile on, in a file whose name begins with `profile`.
+    pub(crate) fn profiled(
+        runtime: &Runtime,
+        onnx: &[u8],
+        options: &Options,
+        origin: &str,
+        profile: &Path,
+    ) -> Result<Self, EngineError> {
+        Self::built(runtime, onnx, options, origin, Some(profile))
+    }
+
+    fn built(
+        runtime: &Runtime,
+        onnx: &[u8],
+        options: &Options,
+        origin: &str,
+        profile: Option<&Path>,
+    ) -> Result<Self, EngineError> {
         let refused = |reason: &dyn std::fmt::Display| EngineError::Refused {
             origin: origin.to_string(),
             version: runtime.version().to_string(),
             reason: one_line(&reason.to_string()),
         };
         let inner = builder(runtime, options)
+            .and_then(|builder| match profile {
+                Some(file) => Ok(builder.with_profiling(file)?),
+                None => Ok(builder),
+            })
             .map_err(|error| refused(&error))?
             .commit_from_memory(onnx)
             .map_err(|error| refused(&error))?;
         let input = input_dims(&inner, origin)?;
         let outputs = inner.outputs().iter().map(|o| o.name().to_string()).collect();
         Ok(Self { inner, origin: origin.to_string(), input, outputs })
+    }
+
+    /// Ends the profile and gives its file.
+    pub(crate) fn end_profile(&mut self) -> Result<String, EngineError> {
+        let origin = self.origin.clone();
+        self.inner
+            .end_profiling()
+            .map_err(|error| EngineError::Run { origin, reason: one_line(&error.to_string()) })
     }
 
     /// Names of the outputs in the order of the graph.
@@ -180,7 +218,7 @@ impl Session {
 pub(crate) fn builder(runtime: &Runtime, options: &Options) -> ort::Result<SessionBuilder> {
     let level = match options.optimisation {
         Optimisation::Off => GraphOptimizationLevel::Disable,
-        Optimisation::Float | Optimisation::All => GraphOptimizationLevel::All,
+        _ => GraphOptimizationLevel::All,
     };
     let mut builder = ort::session::Session::builder(runtime.environment())?
         .with_intra_threads(options.threads.max(1))?
@@ -191,6 +229,9 @@ pub(crate) fn builder(runtime: &Runtime, options: &Options) -> ort::Result<Sessi
         .with_deterministic_compute(true)?
         .with_quant_qdq(options.optimisation != Optimisation::Float)?
         .with_optimization_level(level)?;
+    if options.optimisation == Optimisation::Precise {
+        builder = builder.with_config_entry("session.x64quantprecision", "1")?;
+    }
     // What goes wrong comes back as an error; the runtime's own words on stderr would repeat it.
     // Whoever debugs the runtime itself sets ORT_LOG, which then decides.
     if std::env::var_os("ORT_LOG").is_none() {
@@ -224,7 +265,8 @@ mod tests {
         with_second_input,
     };
 
-    const MODES: [Optimisation; 3] = [Optimisation::Off, Optimisation::Float, Optimisation::All];
+    const MODES: [Optimisation; 4] =
+        [Optimisation::Off, Optimisation::Float, Optimisation::All, Optimisation::Precise];
 
     fn open(onnx: &[u8], options: &Options) -> Option<Result<Session, EngineError>> {
         Some(Session::new(runtime()?, onnx, options, "net.onnx"))

@@ -19,7 +19,7 @@ pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<
         [("costs.csv", columns::costs(findings)), ("reported.csv", columns::reported(findings))]
     {
         if !lines.is_empty() {
-            file(folder, name, &lines, |line| line.clone())?;
+            file(folder, name, &lines, Vec::clone)?;
         }
     }
     Ok(())

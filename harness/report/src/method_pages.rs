@@ -37,7 +37,7 @@ fn page(findings: &Findings<'_>, name: &str, card: Option<&Card>) -> String {
     match card {
         Some(card) => about(&mut text, card),
         None => {
-            text += "Made outside of quantbench, or by a later version: its card is not known.\n"
+            text += "Made outside of quantbench, or by a later version: its card is not known.\n";
         }
     }
     let _ = writeln!(text, "\n## Results beside what is reported\n");

@@ -28,7 +28,7 @@ pub(crate) fn files(findings: &Findings<'_>, folder: &mut dyn Folder) -> Result<
         ("reported.parquet", columns::reported(findings), reported_columns()),
     ] {
         if !lines.is_empty() {
-            file(folder, name, &lines, |line| line.clone(), &columns)?;
+            file(folder, name, &lines, Vec::clone, &columns)?;
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ pub use config::schema::{Kind as SchemaKind, schema_text};
 pub use config::{Catalog, ConfigError, ModelCard, ModelError, Survey, snippet};
 pub use costs::{Costed, CostingError, cost_artefacts};
 pub use external::External;
-pub use measured::{Measuring, measure_artefacts};
+pub use measured::{MeasureRequest, MeasuredPair, Measuring, measure_artefacts, measure_one};
 pub use plan::estimate::{Estimate, estimate};
 pub use plan::{Filter, Plan, PlannedCell, plan};
 pub use run::worker::worker_main;

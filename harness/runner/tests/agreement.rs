@@ -78,7 +78,7 @@ fn the_runtime_and_the_engine_agree_on_all_but_a_few_images_of_a_thousand() {
                     dataset,
                     preprocess: &card.preprocess,
                     images: Some(count),
-                    deployed: false,
+                    optimisation: quantbench_engine::Optimisation::Off,
                     batch: 100,
                     threads: 2,
                 },

@@ -67,7 +67,7 @@ fn a_folder_of_the_same_images_gives_the_same_predictions() {
             dataset,
             preprocess: &card.preprocess,
             images: Some(COUNT),
-            deployed: false,
+            optimisation: quantbench_engine::Optimisation::Off,
             batch: 64,
             threads: 1,
         };

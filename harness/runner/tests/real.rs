@@ -271,7 +271,7 @@ fn a_model_is_quantized_into_a_file_that_knows_its_preprocessing() {
             dataset,
             preprocess: &note.preprocess,
             images: Some(200),
-            deployed: true,
+            optimisation: quantbench_engine::Optimisation::All,
             batch: 50,
             threads: 1,
         },

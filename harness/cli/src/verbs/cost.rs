@@ -1,17 +1,17 @@
-//! `cost`: what one model costs on simulated targets.
+//! `cost`: what one model costs on simulated targets, or measured on this machine.
+
+mod measure;
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 use quantbench_datasets::DataRoots;
-use quantbench_engine::cap;
 use quantbench_graph::{Artefact, Graph, decode, read_qdq};
 use quantbench_hardware::{
     Bound, CostError, Level, ModelledCost, ModelledLayer, Profile, Roofline, Totals, Workload,
 };
-use quantbench_measure::Repeats;
-use quantbench_runner::{Catalog, Costed, Measuring, Store};
+use quantbench_runner::{Catalog, Costed, Store};
 use serde_json::json;
 
 use crate::args::CostArgs;
@@ -19,14 +19,16 @@ use crate::context;
 use crate::exit::{Exit, Failure, OrExit, Outcome};
 use crate::out;
 
+pub use measure::CAPPED;
+
 /// A width where none is asked for.
 const DEFAULT_BITS: u8 = 8;
 
 /// Costs the model on every target that is named, or on all, and prints tables.
 pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
     let catalog = context::catalog(configs)?;
-    if let (Some(dir), true) = (&args.run, args.measure) {
-        return measure(args, &Store::open(dir).or_usage()?, &catalog);
+    if args.measure {
+        return measure::run(args, &catalog);
     }
     let profiles = profiles(&args.profile, &catalog)?;
     if let Some(dir) = &args.run {
@@ -64,50 +66,6 @@ pub fn run(args: &CostArgs, configs: Option<&Path>) -> Outcome {
     } else {
         out::line(&text(&workload, &costs, &unfit, args.layers))?;
     }
-    Ok(Exit::Done)
-}
-
-/// The profiles under which latencies are stored: the CPU as it is, and held to AVX2.
-const NATIVE: &str = "x86-native";
-const CAPPED: &str = "x86-avx2";
-
-/// Measures the artefacts of a run folder on this machine.
-fn measure(args: &CostArgs, store: &Store, catalog: &Catalog) -> Outcome {
-    let capped = cap::asked().or_usage()?;
-    let name = if capped { CAPPED } else { NATIVE };
-    if args.profile.iter().any(|asked| asked != name) {
-        return Err(anyhow!(
-            "--measure: {} cannot be measured by this process; expected {name}, or no --profile \
-             ({CAPPED} needs {}={}, {NATIVE} no such variable)",
-            args.profile.join(", "),
-            cap::ISA_VARIABLE,
-            cap::AVX2,
-        ))
-        .or_usage();
-    }
-    if !cfg!(target_arch = "x86_64") {
-        return Err(anyhow!("--measure: {name} needs an x86-64 CPU")).or_usage();
-    }
-    let how = Measuring {
-        profile: catalog.profile(name).or_usage()?,
-        batch: args.batch.into(),
-        threads: args.threads.into(),
-        repeats: Repeats { warm_up: 1 + args.rounds as usize / 10, rounds: args.rounds as usize },
-        command: &std::env::args().collect::<Vec<_>>().join(" "),
-        commit: env!("QUANTBENCH_COMMIT"),
-    };
-    if let Some(load) = quantbench_measure::load().filter(|load| *load > 0.5) {
-        out::say(&format!(
-            "warning: {load} processes were running over the last minute; latencies need a machine \
-             that does nothing else"
-        ));
-    }
-    let roots = DataRoots::from_env();
-    let costed = quantbench_runner::measure_artefacts(store, catalog, &roots, &how, &mut |what| {
-        out::say(what);
-    })
-    .or_failed()?;
-    say_costed(costed, store);
     Ok(Exit::Done)
 }
 
@@ -193,8 +151,11 @@ fn plain(name: &str, bytes: &[u8], weights: u8, activations: u8) -> Result<Workl
     Workload::uniform(&graph, weights, activations).or_usage()
 }
 
+/// What a packed artefact begins with.
+const PACKED: &[u8] = b"QBPACKED";
+
 fn artefact(bytes: &[u8], origin: &str) -> Result<Artefact, Failure> {
-    if bytes.starts_with(b"QBPACKED") {
+    if bytes.starts_with(PACKED) {
         return decode(bytes, origin).or_usage();
     }
     read_qdq(bytes, origin).or_usage()

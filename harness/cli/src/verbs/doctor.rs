@@ -1,12 +1,13 @@
 //! `doctor`: runtime, data and CPU; what is missing and how to get it.
 
 use std::path::Path;
+use std::process::Command;
 
 use quantbench_datasets::{DataError, DataRoots, DatasetManifest, Part};
-use quantbench_engine::{Runtime, byte_products};
+use quantbench_engine::{Runtime, byte_products, cap};
 
 use crate::context;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, OrExit, Outcome};
 use crate::out;
 
 /// Checks one thing after the other and prints a line each.
@@ -28,6 +29,14 @@ pub fn run(configs: Option<&Path>) -> Outcome {
                     quantbench_measure::isa_class()
                 ))?,
                 Err(error) => out::line(&format!("missing  8-bit kernels: {error}"))?,
+            }
+            if !cap::asked().or_usage()? {
+                out::line(&match held() {
+                    Ok(found) => format!(
+                        "ok       8-bit kernels held to AVX2 (--isa avx2): byte products are {found}"
+                    ),
+                    Err(reason) => format!("absent   holding the runtime to AVX2: {reason}"),
+                })?;
             }
         }
         Err(error) => {
@@ -83,6 +92,22 @@ pub fn run(configs: Option<&Path>) -> Outcome {
         (_, true) => Exit::SomeFailed,
         _ => Exit::Done,
     })
+}
+
+/// What the probe finds in a process that is held to AVX2, or why there is none.
+fn held() -> Result<String, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = Command::new(program)
+        .arg("probe")
+        .env(cap::ISA_VARIABLE, cap::AVX2)
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_string());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+    Err(error.map_or_else(|| format!("the probe ended with {}", output.status), str::to_string))
 }
 
 /// Numbers of training and test images, after checking both splits.

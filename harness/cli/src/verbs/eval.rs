@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use quantbench_datasets::DataRoots;
+use quantbench_engine::Optimisation;
 use quantbench_runner::{EvaluateRequest, evaluate_file};
 use serde_json::json;
 
@@ -23,13 +24,18 @@ pub fn run(args: &EvalArgs, configs: Option<&Path>) -> Outcome {
         &catalog,
         &roots,
     )?;
+    let (optimisation, how) = match (args.deployed, args.precise) {
+        (false, _) => (Optimisation::Off, "simulated"),
+        (true, false) => (Optimisation::All, "deployed"),
+        (true, true) => (Optimisation::Precise, "deployed, precise"),
+    };
     let request = EvaluateRequest {
         model: &subject.bytes,
         origin: &subject.origin,
         dataset: subject.dataset,
         preprocess: &subject.preprocess,
         images: args.images,
-        deployed: args.deployed,
+        optimisation,
         batch: 128,
         threads: context::cores(),
     };
@@ -39,7 +45,6 @@ pub fn run(args: &EvalArgs, configs: Option<&Path>) -> Outcome {
         found.accuracy.correct as f64,
         found.accuracy.images as f64,
     );
-    let how = if args.deployed { "deployed" } else { "simulated" };
     if args.json {
         let value = json!({
             "model": args.model,

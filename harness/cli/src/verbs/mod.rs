@@ -11,6 +11,7 @@ pub mod index;
 pub mod inspect;
 pub mod list;
 pub mod plan;
+pub mod probe;
 pub mod quantize;
 pub mod recommend;
 pub mod report;

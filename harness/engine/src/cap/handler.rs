@@ -44,9 +44,17 @@ extern "C" fn handle(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc
     let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
     let at = |register: libc::c_int| register as usize;
     let place = registers[at(libc::REG_RIP)] as u64;
+    // SAFETY: the address of this thread's error number, which the calls below may change and the
+    // interrupted code may be about to read.
+    let (number, before) = unsafe {
+        let number = libc::__errno_location();
+        (number, *number)
+    };
     let ours = CAPPED.get().is_some_and(|capped| {
         offset_in(place, &capped.path).is_some_and(|o| capped.sites.binary_search(&o).is_ok())
     });
+    // SAFETY: as above.
+    unsafe { *number = before };
     if !ours {
         // SAFETY: sets the default and returns; the instruction faults again and the process dies
         // of it, as it would have without us.
@@ -119,7 +127,9 @@ fn offset_in(address: u64, path: &[u8]) -> Option<u64> {
 
 /// The same for one line: `start-end perms offset dev inode path`.
 fn in_line(line: &[u8], address: u64, path: &[u8]) -> Option<u64> {
-    if !line.ends_with(path) {
+    // The name begins behind spaces, and is the only part with a slash.
+    let name = line.get(line.iter().position(|b| *b == b'/')?..)?;
+    if name != path {
         return None;
     }
     let dash = line.iter().position(|b| *b == b'-')?;
@@ -156,6 +166,7 @@ mod tests {
         assert_eq!(in_line(line, 0x7f10, b"/a/lib.so"), Some(0x1010));
         assert_eq!(in_line(line, 0x7f80, b"/a/lib.so"), None);
         assert_eq!(in_line(line, 0x7f10, b"/b/lib.so"), None);
+        assert_eq!(in_line(line, 0x7f10, b"/lib.so"), None);
         assert_eq!(in_line(b"", 0, b""), None);
         let own = std::env::current_exe().unwrap();
         let here = masked as *const () as u64;

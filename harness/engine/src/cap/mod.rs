@@ -69,25 +69,38 @@ pub(crate) fn capped(path: &Path) -> Result<PathBuf, RuntimeError> {
     known.patch(&mut bytes).map_err(|at| {
         fail(format!("{}: no CPUID instruction at {at:#x} of the file", path.display()))
     })?;
-    let copy = keep(&bytes).map_err(fail)?;
+    let copy = cache_folder().and_then(|folder| keep(&bytes, &folder)).map_err(fail)?;
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     handler::install(&copy, &known.sites).map_err(fail)?;
     Ok(copy)
 }
 
 /// Writes the patched bytes once, named by their hash; a file that holds them already is used.
-fn keep(bytes: &[u8]) -> Result<PathBuf, String> {
-    let folder = cache_folder()?;
+fn keep(bytes: &[u8], folder: &Path) -> Result<PathBuf, String> {
     let file = folder.join(format!("{}.so", &sha256_hex(bytes)[..32]));
-    if std::fs::read(&file).is_ok_and(|there| there == bytes) {
+    if holds(&file, bytes) {
         return Ok(file);
     }
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", file.display());
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let part = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let part = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     std::fs::write(part.path(), bytes).map_err(failed)?;
-    part.persist(&file).map_err(|error| failed(error.error))?;
+    put(part, &file, bytes).map_err(failed)?;
     Ok(file)
+}
+
+fn holds(file: &Path, bytes: &[u8]) -> bool {
+    std::fs::read(file).is_ok_and(|there| there == bytes)
+}
+
+/// Gives the copy its name, unless another process was first: a copy that is mapped somewhere must
+/// keep its name there, because the handler knows it by that. One that is damaged is replaced.
+fn put(part: tempfile::NamedTempFile, file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match part.persist_noclobber(file) {
+        Err(_) if holds(file, bytes) => Ok(()),
+        Err(error) => error.file.persist(file).map(drop).map_err(|error| error.error),
+        Ok(_) => Ok(()),
+    }
 }
 
 fn cache_folder() -> Result<PathBuf, String> {

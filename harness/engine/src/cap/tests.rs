@@ -1,13 +1,14 @@
 //! A capped process against one on a CPU that has no more than AVX2.
 
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use quantbench_core::Tensor;
 use quantbench_core::hash::sha256_hex;
 
 use super::known::Known;
-use super::{AVX2, ISA_VARIABLE, capped};
-use crate::probe::{ByteProducts, byte_products};
+use super::{AVX2, ISA_VARIABLE, capped, keep, put};
+use crate::probe::{ByteProducts, byte_products, byte_products_under};
 use crate::session::{Optimisation, Options, Session};
 use crate::testing::{qdq_net, random, runtime, tiny_net};
 use crate::{Runtime, RuntimeError};
@@ -23,9 +24,15 @@ fn child() {
     }
     let runtime = Runtime::load().unwrap();
     println!("FOUND {:?}", byte_products(runtime).unwrap());
-    let images = Tensor::new(vec![4, 3, 8, 8], random(4 * 3 * 8 * 8, 5));
+    println!("FOUND {:?}", byte_products_under(runtime, Optimisation::Precise).unwrap());
     let options = Options { threads: 1, optimisation: Optimisation::All };
-    for (name, onnx) in [("float", tiny_net(3)), ("bytes", qdq_net(true))] {
+    let mut nets = vec![("float", 8, tiny_net(3)), ("bytes", 8, qdq_net(true))];
+    if let Some(folder) = std::env::var_os("QUANTBENCH_DATA").map(PathBuf::from) {
+        let path = folder.join("models").join("resnet8-cifar10.onnx");
+        nets.push(("resnet8", 32, std::fs::read(path).unwrap()));
+    }
+    for (name, size, onnx) in nets {
+        let images = Tensor::new(vec![4, 3, size, size], random(4 * 3 * size * size, 5));
         let mut session = Session::new(runtime, &onnx, &options, name).unwrap();
         let logits = session.run(&images).unwrap();
         let bits: Vec<u8> = logits[0].data.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -69,7 +76,10 @@ fn a_capped_process_takes_the_saturating_kernels() {
     }
     let mut process = Command::new("env");
     process.env(ISA_VARIABLE, AVX2);
-    assert_eq!(found(process)[0], format!("{:?}", ByteProducts::Saturating));
+    let found = found(process);
+    assert_eq!(found[0], format!("{:?}", ByteProducts::Saturating));
+    // Weights that the runtime made unsigned do not saturate.
+    assert_eq!(found[1], format!("{:?}", ByteProducts::Exact));
 }
 
 #[test]
@@ -102,6 +112,31 @@ fn another_wish_is_refused() {
     }
     let error = RuntimeError::Cap { reason: "why".to_string() };
     assert_eq!(error.to_string(), "ONNX Runtime cannot be capped: why");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_copy_that_another_process_made_stays_and_a_damaged_one_goes() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = keep(b"patched", &folder.path().join("new")).unwrap();
+    let number = || std::fs::metadata(&file).unwrap().ino();
+    let first = number();
+    // Two processes that both found no copy: the second comes to give its own the name.
+    let part = || {
+        let part = tempfile::NamedTempFile::new_in(file.parent().unwrap()).unwrap();
+        std::fs::write(part.path(), b"patched").unwrap();
+        part
+    };
+    put(part(), &file, b"patched").unwrap();
+    assert_eq!(
+        (number(), keep(b"patched", file.parent().unwrap()).unwrap()),
+        (first, file.clone())
+    );
+    std::fs::write(&file, b"damaged").unwrap();
+    put(part(), &file, b"patched").unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), b"patched");
+    assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
 }
 
 #[test]

@@ -30,10 +30,25 @@ impl Isa {
         all
     }
 
-    /// The widest that this machine has.
+    /// The widest that this machine has, or AVX2 at most where the process is held to it
+    /// ([`crate::cap`]).
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Isa::available().pop().unwrap_or(Isa::Portable))
+        // A wish that cannot be fulfilled is refused when the runtime is loaded.
+        *BEST.get_or_init(|| Isa::widest(crate::cap::asked().unwrap_or(false)))
+    }
+
+    fn widest(held: bool) -> Isa {
+        let fits = |isa: &Isa| !held || !isa.is_beyond_avx2();
+        Isa::available().into_iter().rev().find(fits).unwrap_or(Isa::Portable)
+    }
+
+    fn is_beyond_avx2(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(_) => true,
+            _ => false,
+        }
     }
 
     /// The word for it in rows and messages.
@@ -45,5 +60,18 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(_) => "avx512-vnni",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_process_gets_avx2_at_most() {
+        let all: Vec<&str> = Isa::available().into_iter().map(Isa::name).collect();
+        assert_eq!(Isa::widest(false).name(), all[all.len() - 1]);
+        let expected = if all.contains(&"avx2") { "avx2" } else { "portable" };
+        assert_eq!(Isa::widest(true).name(), expected);
     }
 }

@@ -1,6 +1,8 @@
 //! The spread over draws, a line for each method: a dot for each draw, or where these are too many
 //! to be told apart, the share of them that lies around the middle.
 
+use std::fmt::Write as _;
+
 use super::canvas::{Anchor, CHARACTER, Canvas, cut, ink, tick_text};
 use super::layout::Rect;
 use super::scale::nice_ticks;
@@ -57,7 +59,9 @@ fn figure(sources: &Sources<'_>, subject: usize) -> Option<Draft> {
     let markers = strips().map(Strip::markers).sum();
     let mut caption = "Each dot is one draw of calibration images (or one seed): its simulated accuracy minus the mean over draws, which stands at the right. Each panel has its own scale.".to_string();
     if strips().any(|s| s.accuracies_pct.len() > DOTS) {
-        caption += &format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            caption,
             " Where there are more than {DOTS}, a thin line goes from the lowest to the highest, a thick one holds the middle half, and the dot is the median."
         );
     }

@@ -46,7 +46,7 @@ pub fn assess(
     let mut session = Session::new(runtime, onnx, &options, origin)?;
     let all = quantbench_core::ImageSource::len(images);
     let what = match how.optimisation {
-        Optimisation::All => "evaluating, deployed",
+        Optimisation::All | Optimisation::Precise => "evaluating, deployed",
         _ => "evaluating",
     };
     let mut report = |done: usize| progress(done, all, what);

@@ -126,8 +126,8 @@ pub struct EvaluateRequest<'a> {
     pub preprocess: &'a Preprocess,
     /// Only the first so many test images in canonical order.
     pub images: Option<usize>,
-    /// Let the runtime use integer kernels.
-    pub deployed: bool,
+    /// What the runtime may do to the graph.
+    pub optimisation: Optimisation,
     /// Images per forward pass.
     pub batch: usize,
     /// Threads of the runtime.
@@ -170,11 +170,10 @@ pub fn evaluate_file(
         None => (0..split.len()).collect(),
     };
     let images = Images::new(split, chosen, request.preprocess)?;
-    let optimisation = if request.deployed { Optimisation::All } else { Optimisation::Off };
-    let how = How { optimisation, threads: request.threads, batch: request.batch };
+    let how =
+        How { optimisation: request.optimisation, threads: request.threads, batch: request.batch };
     let done = assess(runtime, request.model, request.origin, &images, how, progress)?;
-    let integer_layers = request
-        .deployed
+    let integer_layers = matches!(request.optimisation, Optimisation::All | Optimisation::Precise)
         .then(|| count_integer_layers(runtime, request.model, request.threads))
         .transpose()?;
     Ok(Evaluated {

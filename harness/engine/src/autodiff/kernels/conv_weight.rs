@@ -127,13 +127,13 @@ impl Blocks for WeightGradient<'_> {
                         let rows = rows.clone();
                         match self.plan.step[1] {
                             1 => {
-                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], 1)
+                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], 1);
                             }
                             2 => {
-                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], 2)
+                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], 2);
                             }
                             s => {
-                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], s)
+                                self.tile::<S, V, I>(simd, block, rows, reach, [from, tile, at], s);
                             }
                         }
                     }

@@ -156,15 +156,15 @@ type Points = [[Lanes; ROOM]; POINTS];
 
 /// What one thread keeps.
 struct Scratch {
-    /// Transformed tiles of each block that is read.
-    tiles: Vec<Points>,
+    /// [`Points`] of each block that is read.
+    tiles: Vec<[Lanes; ROOM]>,
     /// Their products for two blocks that are written.
-    products: Vec<Points>,
+    products: Vec<[Lanes; ROOM]>,
 }
 
 impl Scratch {
     fn new(reads: usize) -> Self {
-        let zeros = |blocks: usize| vec![[[Lanes::ZERO; ROOM]; POINTS]; blocks];
+        let zeros = |blocks: usize| vec![[Lanes::ZERO; ROOM]; blocks * POINTS];
         Self { tiles: zeros(reads), products: zeros(2) }
     }
 }
@@ -186,7 +186,8 @@ impl WithSimd for Image<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { source, plan, weights, start, scratch, out } = self;
-        let Scratch { tiles, products } = scratch;
+        let tiles = scratch.tiles.as_chunks_mut().0;
+        let products = scratch.products.as_chunks_mut().0;
         let [height, width] = plan.output;
         let across = width.div_ceil(2);
         let count = height.div_ceil(2) * across;
