@@ -72,6 +72,23 @@ window.addEventListener("load", () => {
   spot.scrollIntoView({ block: "center", inline: "center" });
   const box = spot.getBoundingClientRect();
   const under = document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  // WCAG's contrast of every text with the page behind it; bars of bits have their numbers inside.
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[\d.]+/g).slice(0, 3).map((v) => v / 255)
+      .map((v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const filled = [document.body, document.documentElement]
+    .map((e) => getComputedStyle(e).backgroundColor).find((c) => !c.endsWith(", 0)"));
+  const ground = light(filled || "rgb(255, 255, 255)");
+  const texts = [...document.querySelectorAll("p, td, th button, a, svg text")];
+  const contrasts = texts.filter((e) => !e.closest("#allocation")).map((e) => {
+    const style = getComputedStyle(e);
+    const own = light(e.ownerSVGElement ? style.fill : style.color);
+    return Math.max(own, ground) / Math.min(own, ground);
+  });
+  out.contrast = Math.min(...contrasts).toFixed(1);
+  out.dark = matchMedia("(prefers-color-scheme: dark)").matches;
   out.hover = under.includes(spot) && spot.textContent.includes("%");
   parent.postMessage(Object.entries(out).map(([k, v]) => `${k}=${v}`).join(";"), "*");
 });
@@ -87,7 +104,7 @@ fn frame(page: &str, width: u32) -> String {
 }
 
 /// Loads a file; gives the document as it then is and what the browser logged.
-fn load(browser: &Path, folder: &Path, file: &str) -> (String, String) {
+fn load(browser: &Path, folder: &Path, file: &str, scheme: &str) -> (String, String) {
     let log = std::fs::File::create(folder.join("log")).unwrap();
     let dom = std::fs::File::create(folder.join("dom")).unwrap();
     let mut child = Command::new(browser)
@@ -95,6 +112,7 @@ fn load(browser: &Path, folder: &Path, file: &str) -> (String, String) {
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
         .args(["--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000"])
         .args(["--allow-file-access-from-files", "--window-size=1400,1000", "--dump-dom"])
+        .args((scheme == "dark").then_some("--force-dark-mode"))
         .arg(format!("--user-data-dir={}", folder.join("profile").display()))
         .arg(format!("file://{}", folder.join(file).display()))
         .stdin(Stdio::null())
@@ -142,9 +160,9 @@ fn the_page_fits_sorts_filters_and_says_nothing_on_the_console() {
         );
         let probed = page.replace("</body>", &format!("{PROBE}</body>"));
         std::fs::write(folder.path().join("page.html"), probed).unwrap();
-        for width in [1280, 400] {
+        for (width, scheme) in [(1280, "light"), (400, "dark")] {
             std::fs::write(folder.path().join("frame.html"), frame("page.html", width)).unwrap();
-            let (dom, log) = load(&browser, folder.path(), "frame.html");
+            let (dom, log) = load(&browser, folder.path(), "frame.html", scheme);
             let title = dom.split("<title>").nth(1).and_then(|t| t.split("</title>").next());
             let title = title.unwrap_or_default();
             assert_eq!(value(title, "inner"), width.to_string(), "{name}: {dom}\n{log}");
@@ -158,6 +176,9 @@ fn the_page_fits_sorts_filters_and_says_nothing_on_the_console() {
                 assert_eq!(value(title, "moved"), "true", "{title}");
                 assert_eq!(value(title, "filtered"), "3", "one line of each model: {title}");
             }
+            assert_eq!(value(title, "dark"), (scheme == "dark").to_string(), "{title}");
+            let contrast: f64 = value(title, "contrast").parse().unwrap();
+            assert!(contrast >= 4.0, "{name}: a text has contrast {contrast} in {scheme}");
             let complaint = log.lines().find(|l| l.contains("CONSOLE"));
             assert_eq!(complaint, None, "{name} at {width}");
         }
