@@ -96,6 +96,11 @@ fn what_may_not_be_compared_says_why() {
     ] {
         assert_eq!(outcome(&one, &reported(&[change])), why);
     }
+    let ternary = some(vec![row(MODEL, "m", Family::DataDependent, "w2ta4", 9073)]);
+    let why = "weights have four levels, ours three levels";
+    assert_eq!(outcome(&ternary, &reported(&[("weights: 4", "weights: 2")])), why);
+    let same = reported(&[("weights: 4", "weights: 2, ternary: true")]);
+    assert_eq!(outcome(&ternary, &same), "within noise");
     let two = reported(&[("shortcut: A", "shortcut: B"), ("first_last: 8bit", "first_last: same")]);
     let why = "shortcuts of type B, ours are of type A; first and last layer same, ours 8bit";
     assert_eq!(outcome(&one, &two), why);

@@ -62,6 +62,10 @@ fn problem(record: &Record) -> Option<String> {
         .or_else(|| record.fp32_top1.and_then(|v| percent("fp32_top1", v)))
         .or_else(|| width("weights", &record.weights))
         .or_else(|| width("activations", &record.activations))
+        .or_else(|| {
+            (record.ternary && record.weights.bits() != Some(2))
+                .then(|| "ternary: fits weights: 2 alone".to_string())
+        })
         .or_else(data)
         .or_else(target)
 }
@@ -90,6 +94,7 @@ mod tests {
         for (from, to, text) in [
             ("top1: 90.0", "top1: 190.0", "record 1 (A): top1: 190 does not fit; expected percent"),
             ("weights: 4", "weights: 0", "weights: 0 does not fit; expected 1 to 32 bits"),
+            ("weights: 4", "weights: 4, ternary: true", "ternary: fits weights: 2 alone"),
             ("weights: 4", "weights: 4MP", "expected a number, or `mixed: true`"),
             ("fp32_top1: 91.0, ", "", "no fp32_top1 beside it: such a number is no target"),
             ("method: a", "method: A b", "is not kebab-case"),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Width {
-    /// Bits; 32 is not quantized, ternary weights count as 2.
+    /// Bits; 32 is not quantized, ternary weights count as 2 ([`Record::ternary`]).
     Bits(u8),
     /// In words, for mixed precision: `4MP`, `1-4`.
     Words(String),
@@ -123,6 +123,9 @@ pub struct Record {
     pub dataset: String,
     /// Width of the weights.
     pub weights: Width,
+    /// Whether the weights have three levels.
+    #[serde(default)]
+    pub ternary: bool,
     /// Width of the activations.
     pub activations: Width,
     /// Whether layers have different widths.

@@ -157,6 +157,11 @@ fn obstacles(
         _ => out.extend(other_data(group, record)),
     }
     if let Some(spec) = group.spec() {
+        if record.ternary != spec.bits.ternary {
+            let words = |ternary| if ternary { "three levels" } else { "four levels" };
+            let (theirs, ours) = (words(record.ternary), words(spec.bits.ternary));
+            out.push(format!("weights have {theirs}, ours {ours}"));
+        }
         let ours = spec.first_last.to_string();
         if record.first_last != Rule::Unknown && record.first_last.name() != ours {
             let theirs = record.first_last.name();
