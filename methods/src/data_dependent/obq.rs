@@ -237,19 +237,6 @@ mod tests {
         }
 
         #[test]
-        fn the_output_error_is_not_above_that_of_rounding_to_nearest(
-            n in 2usize..60, bits in 2u8..=4, seed in 0u64..200,
-        ) {
-            let rows = rows(4, n, seed);
-            let grid = grid_of(&rows, bits, &Mse);
-            let h = moments(n, 4 * n, seed);
-            let problem = Problem { rows: &rows, first: 0, grid: &grid, h, damping: 0.01 };
-            let (fitted, plain) = (round(&problem).unwrap(), nearest(&problem));
-            let (fitted, plain) = (loss(&problem, &fitted), loss(&problem, &plain));
-            prop_assert!(fitted <= plain * 1.05, "{fitted} > {plain}");
-        }
-
-        #[test]
         fn without_correlation_weights_are_rounded_to_nearest(n in 1usize..40, seed in 0u64..100) {
             let rows = rows(3, n, seed);
             let grid = grid_of(&rows, 3, &MinMax);
@@ -257,5 +244,23 @@ mod tests {
             let problem = Problem { rows: &rows, first: 0, grid: &grid, h, damping: 0.01 };
             prop_assert_eq!(round(&problem).unwrap(), nearest(&problem));
         }
+    }
+
+    /// Not of every one: a greedy order can lose on a few weights.
+    #[test]
+    fn over_many_problems_the_output_error_is_below_that_of_rounding_to_nearest() {
+        let (mut fitted, mut plain) = (0.0, 0.0);
+        for seed in 0..20 {
+            for (n, bits) in [(4, 2), (7, 3), (20, 2), (20, 4), (50, 3)] {
+                let rows = rows(4, n, seed);
+                let grid = grid_of(&rows, bits, &Mse);
+                let h = moments(n, 4 * n, seed);
+                let problem = Problem { rows: &rows, first: 0, grid: &grid, h, damping: 0.01 };
+                let share = loss(&problem, &nearest(&problem));
+                fitted += loss(&problem, &round(&problem).unwrap()) / share;
+                plain += 1.0;
+            }
+        }
+        assert!(fitted < 0.8 * plain, "{fitted} of {plain}");
     }
 }
