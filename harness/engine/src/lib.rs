@@ -4,9 +4,8 @@
 //! predicted classes, accuracies, logits and, for calibration, the values inside a network.
 //! The runtime is a library that is found and loaded at run time, see [`Runtime`].
 //!
-//! *Invariant*: this room reads no clock (callers measure; times of operators are the runtime's own),
-//! knows no method and no data set, and
-//! its results do not depend on the number of threads.
+//! *Invariant*: this room reads no clock (callers measure; times of operators are the runtime's
+//! own), knows no method and no data set, and its results do not depend on the number of threads.
 
 pub mod autodiff;
 pub mod cap;
