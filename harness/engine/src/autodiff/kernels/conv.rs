@@ -143,6 +143,42 @@ impl Packed {
     }
 }
 
+impl Packed {
+    /// Adds the products of `P` values, `step` vectors apart, with the weights of `V` vectors of
+    /// channels from a written block on, over the first `lanes` channels of a block that is read;
+    /// `at` is where its weights lie from the beginning of the written block's.
+    #[allow(clippy::too_many_arguments)] // All of them differ from call to call.
+    #[inline(always)]
+    pub(super) fn add_products<S: Simd, const V: usize, const P: usize>(
+        &self,
+        simd: S,
+        block: usize,
+        at: usize,
+        lanes: usize,
+        values: &[Lanes],
+        step: usize,
+        sums: &mut [[S::f32s; V]; P],
+    ) {
+        let parts = BLOCK / S::F32_LANES;
+        let mut rows: [&[Lanes]; V] = [&[]; V];
+        for (v, row) in rows.iter_mut().enumerate() {
+            *row = &self.data[self.layout.blocks[block + v / parts].1 + at..][..BLOCK];
+        }
+        for i in 0..lanes {
+            let mut w = [simd.splat_f32s(0.0); V];
+            for v in 0..V {
+                w[v] = load::<S>(&rows[v][i], v % parts);
+            }
+            for p in 0..P {
+                let value = simd.splat_f32s(values[p * step].0[i]);
+                for v in 0..V {
+                    sums[p][v] = multiply_add(simd, w[v], value, sums[p][v]);
+                }
+            }
+        }
+    }
+}
+
 /// Writes all of `out` from `source`, with a bias per written channel if there is one.
 pub(crate) fn pass(source: &Map, plan: &Plan, weights: &Packed, bias: &[f32], out: &mut Map) {
     let mut start = vec![Lanes::ZERO; weights.layout.blocks.len()];
@@ -322,22 +358,7 @@ impl Pass<'_> {
             for &(tap, shift) in &phase.taps {
                 let pixels = &source[from * plan.plane() + base + shift..][..=(P - 1) * step];
                 let at = (k * layout.taps + tap) * BLOCK;
-                let mut rows: [&[Lanes]; V] = [&[]; V];
-                for (v, row) in rows.iter_mut().enumerate() {
-                    *row = &weights.data[layout.blocks[block + v / parts].1 + at..][..BLOCK];
-                }
-                for i in 0..lanes {
-                    let mut w = [simd.splat_f32s(0.0); V];
-                    for v in 0..V {
-                        w[v] = load::<S>(&rows[v][i], v % parts);
-                    }
-                    for p in 0..P {
-                        let value = simd.splat_f32s(pixels[p * step].0[i]);
-                        for v in 0..V {
-                            sums[p][v] = multiply_add(simd, w[v], value, sums[p][v]);
-                        }
-                    }
-                }
+                weights.add_products(simd, block, at, lanes, pixels, step, &mut sums);
             }
         }
         let pixels = plan.output[0] * plan.output[1];

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::conv::{Blocks, Layout, Packed, each_block, padded};
 use super::plan::Plan;
-use super::{load, multiply_add, store};
+use super::{load, store};
 use crate::autodiff::isa::Isa;
 use crate::autodiff::map::{BLOCK, Lanes, Map};
 
@@ -303,22 +303,7 @@ impl Batch<'_> {
             let lanes = (layout.read - from * BLOCK).min(BLOCK);
             let tiles = &self.tiles[from][point][tile..][..N];
             let at = (k * POINTS + point) * BLOCK;
-            let mut rows: [&[Lanes]; V] = [&[]; V];
-            for (v, row) in rows.iter_mut().enumerate() {
-                *row = &self.weights.data[layout.blocks[block + v / parts].1 + at..][..BLOCK];
-            }
-            for i in 0..lanes {
-                let mut w = [simd.splat_f32s(0.0); V];
-                for v in 0..V {
-                    w[v] = load::<S>(&rows[v][i], v % parts);
-                }
-                for n in 0..N {
-                    let value = simd.splat_f32s(tiles[n].0[i]);
-                    for v in 0..V {
-                        sums[n][v] = multiply_add(simd, w[v], value, sums[n][v]);
-                    }
-                }
-            }
+            self.weights.add_products(simd, block, at, lanes, tiles, 1, &mut sums);
         }
         for v in 0..V {
             let to = &mut self.products[v / parts][point][tile..][..N];
